@@ -1,0 +1,1 @@
+"""An asynchronous root-cause-analysis worker: incidents in, evidenced reports out."""

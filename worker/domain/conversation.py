@@ -1,0 +1,177 @@
+"""What is said to a model and what it answers, in words of no vendor; all of it survives JSON.
+
+A conversation is an ordered tuple of messages. Every wire turns it into its vendor's request and the
+vendor's answer back into a `ModelAnswer`; storage keeps the answers, so another process can go on.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+JsonObject = dict[str, Any]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ToolDefinition(Frozen):
+    """A tool as a model sees it; `parameters` is the JSON Schema of an object."""
+
+    name: str
+    description: str
+    parameters: JsonObject
+
+
+class ToolRequest(Frozen):
+    """One tool call the model asks for.
+
+    `id` is the provider's id of the call and goes back with the result. `arguments` is None when the model
+    sent something that is not a JSON object; `raw_arguments` then holds what it sent.
+    """
+
+    id: str
+    name: str
+    arguments: JsonObject | None
+    raw_arguments: str = ""
+
+
+class SystemMessage(Frozen):
+    role: Literal["system"] = "system"
+    text: str
+
+
+class UserMessage(Frozen):
+    role: Literal["user"] = "user"
+    text: str
+
+
+class AssistantMessage(Frozen):
+    """What the model said.
+
+    `reasoning` is the provider's opaque state (signed thinking, reasoning items, thought signatures). It is sent
+    back unchanged, in order, and only to the wire named by `wire`.
+    """
+
+    role: Literal["assistant"] = "assistant"
+    text: str = ""
+    tool_requests: tuple[ToolRequest, ...] = ()
+    reasoning: tuple[JsonObject, ...] = ()
+    wire: str = ""
+
+
+class ToolMessage(Frozen):
+    """The result of one tool call, answering the request with this id."""
+
+    role: Literal["tool"] = "tool"
+    request_id: str
+    name: str
+    text: str
+    is_error: bool = False
+
+
+Message = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
+
+
+class ToolChoice(StrEnum):
+    AUTO = "auto"
+    NONE = "none"
+    REQUIRED = "required"  # some tool
+    # the name of one tool is forced by ModelRequest.forced_tool
+
+
+class JsonOutput(Frozen):
+    """Ask for text that is JSON of this schema."""
+
+    name: str
+    json_schema: JsonObject
+
+
+class ModelRequest(Frozen):
+    """One call of a model: the conversation so far, and what the answer may be.
+
+    `stable_messages` is how many messages at the start will never change again: the prefix a provider may
+    cache (None: all of them).
+    """
+
+    messages: tuple[Message, ...]
+    tools: tuple[ToolDefinition, ...] = ()
+    tool_choice: ToolChoice = ToolChoice.AUTO
+    forced_tool: str | None = None
+    json_output: JsonOutput | None = None
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    stable_messages: int | None = None
+
+
+class StopReason(StrEnum):
+    END = "end"
+    TOOL_USE = "tool_use"
+    LENGTH = "length"
+    REFUSED = "refused"
+    OTHER = "other"
+
+
+class Usage(Frozen):
+    """Tokens of one call; None where the provider did not say.
+
+    `input_tokens` counts everything sent, the cached part (`cached_input_tokens`) and the part written to the
+    cache (`cache_write_tokens`) included. `output_tokens` includes `reasoning_tokens`.
+    """
+
+    input_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class ModelAnswer(Frozen):
+    """What came back from one call: `attempts` counts its requests, `latency_ms` is their sum."""
+
+    message: AssistantMessage
+    stop_reason: StopReason
+    usage: Usage = Usage()
+    model: str = ""
+    request_id: str | None = None
+    attempts: int = 1
+    latency_ms: int = 0
+    notes: tuple[str, ...] = ()
+    """What a reader of the report should know of this call: a fallback, a dropped parameter."""
+
+
+class Price(Frozen):
+    """US dollars per million tokens; `source` names the table and its version."""
+
+    input_per_mtok: float
+    output_per_mtok: float
+    cached_input_per_mtok: float | None = None
+    cache_write_per_mtok: float | None = None
+    source: str
+
+
+class Route(Frozen):
+    """Where a call goes: pinned on the agent when it is created. Holds a credential's name, never its value."""
+
+    provider: str
+    model: str
+    """The provider's native id."""
+    wire: str
+    """`openai_chat`, `anthropic_messages` or `offline`."""
+    base_url: str = ""
+    credential_ref: str | None = None
+    """Such as `env:ANTHROPIC_API_KEY`; None where no key is needed."""
+    parameters: JsonObject = {}
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    price: Price | None = None
+    data_leaves_host: bool = True
+    picked: str = ""
+    """The name as it was asked for, before translation."""
+    origin: str = ""
+    """Why this model: the setting or rule that named it, for people."""
+
+    @property
+    def label(self) -> str:
+        return f"{self.provider}/{self.model}"

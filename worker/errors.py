@@ -1,0 +1,133 @@
+"""Every error raised on purpose; the class says what to do.
+
+WorkerError
+├── TransientError                    later may work: the step is put back
+│   ├── ProviderUnavailableError      timeout, 5xx, refused connection
+│   ├── ProviderRateLimitedError      429; carries retry_after_s
+│   ├── MalformedAnswerError          the provider's answer could not be read
+│   └── StorageUnavailableError       no database, or no free connection
+├── PermanentError                    again cannot help: the agent fails
+│   ├── ProviderAuthError             key missing, rejected, or without access
+│   ├── ProviderQuotaError            the account has no credit left
+│   ├── ModelNotFoundError
+│   ├── InvalidRequestError           the provider refused the request as sent
+│   ├── ModelRefusedError             the model or its filter declined to answer
+│   ├── ContextOverflowError          the conversation no longer fits the window
+│   ├── RouteError                    a model name that leads nowhere
+│   ├── BudgetExceededError
+│   └── MissingInputError             the incident names data that is not there
+├── ToolError                         told to the model, which goes on
+│   ├── ToolDeniedError               a guardrail said no
+│   ├── ToolInputError                the arguments do not fit the tool
+│   └── ToolFailedError               the tool ran and did not succeed
+└── UserError                         somebody's input is wrong; the message says what to do
+    ├── ConfigError                   a setting
+    ├── EventError                    an incident event
+    └── NotFoundError                 an id that names nothing
+"""
+
+
+class WorkerError(Exception):
+    """The root of everything raised on purpose."""
+
+    @property
+    def reason(self) -> str:
+        """The class as a short, stable word for rows, metrics and reports."""
+        name = type(self).__name__.removesuffix("Error")
+        return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+class TransientError(WorkerError):
+    """Later may work: the step is put back and tried again."""
+
+    def __init__(self, message: str = "", *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ProviderUnavailableError(TransientError):
+    """The provider did not answer, or answered that it cannot now."""
+
+
+class ProviderRateLimitedError(TransientError):
+    """The provider asks for patience; `retry_after_s` says how much, if it said."""
+
+
+class MalformedAnswerError(TransientError):
+    """The answer is not what the protocol promises (truncated JSON, HTML, no choices)."""
+
+
+class StorageUnavailableError(TransientError):
+    """The database does not answer or has no free connection."""
+
+
+class PermanentError(WorkerError):
+    """Again cannot help: the agent fails with this reason."""
+
+
+class ProviderAuthError(PermanentError):
+    """The key is missing, rejected, or has no access to the model."""
+
+
+class ProviderQuotaError(PermanentError):
+    """The account behind the key has no credit left."""
+
+
+class ModelNotFoundError(PermanentError):
+    """The provider does not know this model."""
+
+
+class InvalidRequestError(PermanentError):
+    """The provider refused the request as it was sent."""
+
+
+class ModelRefusedError(PermanentError):
+    """The model, or a filter before it, declined to answer."""
+
+
+class ContextOverflowError(PermanentError):
+    """The conversation is larger than the model's context window."""
+
+
+class RouteError(PermanentError):
+    """A model name that leads to no configured provider."""
+
+
+class BudgetExceededError(PermanentError):
+    """The investigation's budget is spent."""
+
+
+class MissingInputError(PermanentError):
+    """The incident names data that is not there."""
+
+
+class ToolError(WorkerError):
+    """Told to the model, which goes on; the report shows the gap."""
+
+
+class ToolDeniedError(ToolError):
+    """A guardrail said no."""
+
+
+class ToolInputError(ToolError):
+    """The arguments do not fit the tool."""
+
+
+class ToolFailedError(ToolError):
+    """The tool ran and did not succeed."""
+
+
+class UserError(WorkerError):
+    """Somebody's input is wrong; the message says what to do about it."""
+
+
+class ConfigError(UserError):
+    """A setting is missing or has a value it cannot have."""
+
+
+class EventError(UserError):
+    """An incident event that cannot be accepted."""
+
+
+class NotFoundError(UserError):
+    """An id that names nothing the caller may see."""

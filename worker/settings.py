@@ -1,0 +1,147 @@
+"""Every environment variable, once: the name of a field in capitals is the name of its variable."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from worker.errors import ConfigError
+
+
+def _trimmed(value: object) -> object:
+    """Take off blanks and one pair of quotes around a pasted value; nothing left means unset."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        text = text[1:-1].strip()
+    return text or None
+
+
+def _without_slash(value: str) -> str:
+    return value.rstrip("/")
+
+
+Key = Annotated[SecretStr | None, BeforeValidator(_trimmed)]
+Text = Annotated[str | None, BeforeValidator(_trimmed)]
+Url = Annotated[str, BeforeValidator(_trimmed), AfterValidator(_without_slash)]
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Settings(BaseSettings):
+    """The configuration of one process. Empty variables count as unset."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, extra="ignore")
+
+    # Places
+    rca_home: Path = Field(default=Path(".rca"), description="Where embedded data lives.")
+    database_url: Text = Field(default=None, description="SQLAlchemy URL; unset: SQLite below RCA_HOME.")
+    redis_url: Text = Field(default=None, description="Redis URL; unset: `rca up` starts an embedded one.")
+    rca_recorded_root: Path | None = Field(
+        default=None, description="Folder below which the label `recorded_case` names a recorded incident."
+    )
+
+    # Logging
+    rca_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Least level that is logged."
+    )
+    rca_log_format: Literal["json", "console"] = Field(default="json", description="How log lines look.")
+
+    # Steps
+    rca_lease_s: Seconds = Field(default=4.0, description="How long a claimed step is held without a heartbeat.")
+    rca_heartbeat_s: Seconds = Field(default=1.0, description="How often running claims are renewed.")
+    rca_sweep_s: Seconds = Field(default=0.5, description="How often the sweeper looks.")
+    rca_grace_s: Seconds = Field(default=20.0, description="What a worker may finish after SIGTERM.")
+    rca_worker_slots: Annotated[int, Field(ge=1)] = Field(default=200, description="Threads of one worker process.")
+    rca_worker_processes: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="Main worker processes that `rca up` starts."
+    )
+    rca_quarantine_slots: Annotated[int, Field(ge=1)] = Field(
+        default=2, description="Threads of the quarantine process."
+    )
+    rca_step_attempts: Annotated[int, Field(ge=1)] = Field(
+        default=3, description="Unexpected errors one step survives before its agent fails."
+    )
+    rca_max_running: Annotated[int, Field(ge=1)] = Field(
+        default=50, description="Investigations that run at once; more wait as queued."
+    )
+    rca_provider_outage_s: Seconds = Field(
+        default=900.0, description="How long a provider may stay down before the agent fails."
+    )
+
+    # Budgets of one investigation
+    rca_max_turns: Annotated[int, Field(ge=1)] = Field(default=30, description="Model turns of one agent.")
+    rca_max_tokens: Count = Field(default=1_000_000, description="Tokens of one investigation, in and out.")
+    rca_max_cost_usd: Annotated[float, Field(ge=0)] = Field(default=5.0, description="Dollars of one investigation.")
+    rca_max_seconds: Seconds = Field(default=1800.0, description="Wall clock of one investigation.")
+
+    # Incidents
+    rca_window_before_s: Seconds = Field(default=3600.0, description="Window of an incident before its start.")
+    rca_window_after_s: Seconds = Field(default=1800.0, description="Window after its start, if it has not ended.")
+    rca_fold_window_s: Seconds = Field(
+        default=3600.0, description="How long the same alert joins an incident that is still open."
+    )
+    rca_stream: str = Field(default="rca:incidents", description="Redis stream that events arrive on.")
+    rca_list: str = Field(default="rca:incidents:list", description="Redis list accepted besides.")
+
+    # Models (names as in the LLM provider documentation they come from)
+    llm_provider_mode: Text = Field(default=None, description="`openrouter`, `direct` or one provider's name.")
+    openrouter_api_key: Key = Field(default=None, description="Key of OpenRouter.")
+    openrouter_base_url: Url = Field(default="https://openrouter.ai/api/v1", description="API of OpenRouter.")
+    openai_api_key: Key = Field(default=None, description="Key of OpenAI.")
+    openai_base_url: Url = Field(default="https://api.openai.com/v1", description="API of OpenAI.")
+    anthropic_api_key: Key = Field(default=None, description="Key of Anthropic.")
+    anthropic_base_url: Url = Field(default="https://api.anthropic.com", description="API of Anthropic.")
+    llm_openai_compatible_base_url: Text = Field(default=None, description="Any endpoint that speaks OpenAI chat.")
+    llm_openai_compatible_model: Text = Field(default=None, description="The model there.")
+    llm_openai_compatible_api_key: Key = Field(default=None, description="Its key, if it wants one.")
+    rca_model: Text = Field(default=None, description="Model of an investigation, `provider/model`.")
+    rca_optimize_costs: bool = Field(default=True, description="With no RCA_MODEL: true a cheap model, false a strong.")
+    guardrails_llm_model: Text = Field(default=None, description="Model of the command judge.")
+    guardrails_judge: Literal["unproven", "every"] = Field(
+        default="unproven", description="Which commands the judge sees."
+    )
+    rca_call_timeout_s: Seconds = Field(default=120.0, description="One model call, retries included.")
+    rca_judge_timeout_s: Seconds = Field(default=10.0, description="One judge call, retries included.")
+    rca_call_attempts: Annotated[int, Field(ge=1)] = Field(default=3, description="Requests of one model call.")
+
+    # Tools
+    rca_tool_timeout_s: Seconds = Field(default=60.0, description="One tool call.")
+    rca_tool_output_chars: Annotated[int, Field(ge=1000)] = Field(
+        default=12_000, description="What a model sees of one output; the whole is stored as an artifact."
+    )
+    rca_commands: bool = Field(default=True, description="Whether `run_command` is offered.")
+
+    # Web
+    rca_http_host: str = Field(default="127.0.0.1", description="Address the web server binds.")
+    rca_http_port: int = Field(default=8642, description="Its port.")
+    rca_api_token: Key = Field(default=None, description="A token with all scopes, for a start without `rca tokens`.")
+    rca_public_url: Text = Field(default=None, description="How people reach the web server.")
+    rca_flower_port: int = Field(default=5555, description="Port of Flower, loopback only.")
+    rca_flower_auth: Key = Field(default=None, description="`user:password` of Flower; unset: made on start.")
+
+    @cached_property
+    def database(self) -> str:
+        """The database's URL with the driver that is installed."""
+        url = self.database_url or f"sqlite:///{(self.rca_home / 'rca.db').resolve()}"
+        for scheme in ("postgresql://", "postgres://"):
+            url = url.replace(scheme, "postgresql+psycopg://", 1) if url.startswith(scheme) else url
+        return url
+
+    @cached_property
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret value given, for redaction."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return tuple(v.get_secret_value() for v in values if isinstance(v, SecretStr))
+
+
+def load_settings() -> Settings:
+    """Read the environment. Raises `ConfigError` that names each bad variable and what it accepts."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = (f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        raise ConfigError("; ".join(lines)) from None
