@@ -1,8 +1,10 @@
 """Every environment variable, once: the name of a field in capitals is the name of its variable."""
 
+import os
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -133,15 +135,63 @@ class Settings(BaseSettings):
 
     @cached_property
     def secrets(self) -> tuple[str, ...]:
-        """Every secret value given, for redaction."""
-        values = (getattr(self, name) for name in type(self).model_fields)
-        return tuple(v.get_secret_value() for v in values if isinstance(v, SecretStr))
+        """Every secret value given, passwords inside URLs among them, for redaction."""
+        values = [getattr(self, name) for name in type(self).model_fields]
+        keys = [v.get_secret_value() for v in values if isinstance(v, SecretStr)]
+        return (*keys, *filter(None, map(_password, filter(None, (self.database_url, self.redis_url)))))
+
+
+def _password(url: str) -> str | None:
+    try:
+        return urlsplit(url).password
+    except ValueError:
+        return None  # not a URL: whoever connects with it will say so
+
+
+def find_problems() -> list[tuple[str, str]]:
+    """List (variable, what is wrong with it) of this process's environment; empty when all is well."""
+    try:
+        Settings()
+    except ValidationError as error:
+        return [(".".join(map(str, e["loc"])).upper(), e["msg"]) for e in error.errors()]
+    return []
 
 
 def load_settings() -> Settings:
     """Read the environment. Raises `ConfigError` that names each bad variable and what it accepts."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        lines = (f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
-        raise ConfigError("; ".join(lines)) from None
+    if problems := find_problems():
+        raise ConfigError("; ".join(f"{variable}: {problem}" for variable, problem in problems))
+    return Settings()
+
+
+def is_secret(field: str) -> bool:
+    """Say whether a field's value is never shown: a key, or a URL that may hold a password."""
+    annotation = Settings.model_fields[field].annotation
+    return field in {"database_url", "redis_url"} or SecretStr in {annotation, *get_args(annotation)}
+
+
+def unknown_variables() -> list[str]:
+    """List the RCA_ variables that are set and mean nothing here: most likely misspelled."""
+    given = {name.upper() for name in os.environ}  # noqa: TID251 - the one module that reads the environment
+    known = {name.upper() for name in Settings.model_fields} | _TEST_VARIABLES
+    return sorted(name for name in given - known if name.startswith("RCA_"))
+
+
+_TEST_VARIABLES = {"RCA_TEST_REQUIRE_SERVICES", "RCA_CASES_DIR"}
+
+_HARMLESS = {"PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
+"""What any program may know; everything else has to be asked for."""
+
+
+def child_environment(*, keys: bool, **overrides: str) -> dict[str, str]:
+    """Build the environment of a child process.
+
+    With `keys` it is a copy of ours, for processes of this product. Without, it holds only what is
+    known to be harmless: a list of what to drop would miss the key nobody has thought of yet.
+    """
+    ours = dict(os.environ)  # noqa: TID251 - the one module that reads the environment
+    if keys:
+        return ours | overrides
+    plain = {name.upper() for name in Settings.model_fields if not is_secret(name)}
+    allowed = {name: value for name, value in ours.items() if name in _HARMLESS or name.upper() in plain}
+    return allowed | overrides
