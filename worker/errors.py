@@ -20,10 +20,13 @@ WorkerError
 │   ├── ToolDeniedError               a guardrail said no
 │   ├── ToolInputError                the arguments do not fit the tool
 │   └── ToolFailedError               the tool ran and did not succeed
+├── LeaseLostError                    another holder has the step: roll back and end quietly
 └── UserError                         somebody's input is wrong; the message says what to do
     ├── ConfigError                   a setting
     ├── EventError                    an incident event
     └── NotFoundError                 an id that names nothing
+
+What a provider caused, transient or permanent, is a ProviderError too and says who, with what status.
 """
 
 
@@ -45,15 +48,27 @@ class TransientError(WorkerError):
         self.retry_after_s = retry_after_s
 
 
-class ProviderUnavailableError(TransientError):
+class ProviderError(WorkerError):
+    """Mixed into every error about a provider: which one, its HTTP status, how long it asks us to wait."""
+
+    def __init__(
+        self, message: str = "", *, provider: str = "", status: int | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.provider = provider
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
+class ProviderUnavailableError(ProviderError, TransientError):
     """The provider did not answer, or answered that it cannot now."""
 
 
-class ProviderRateLimitedError(TransientError):
+class ProviderRateLimitedError(ProviderError, TransientError):
     """The provider asks for patience; `retry_after_s` says how much, if it said."""
 
 
-class MalformedAnswerError(TransientError):
+class MalformedAnswerError(ProviderError, TransientError):
     """The answer is not what the protocol promises (truncated JSON, HTML, no choices)."""
 
 
@@ -65,27 +80,27 @@ class PermanentError(WorkerError):
     """Again cannot help: the agent fails with this reason."""
 
 
-class ProviderAuthError(PermanentError):
+class ProviderAuthError(ProviderError, PermanentError):
     """The key is missing, rejected, or has no access to the model."""
 
 
-class ProviderQuotaError(PermanentError):
+class ProviderQuotaError(ProviderError, PermanentError):
     """The account behind the key has no credit left."""
 
 
-class ModelNotFoundError(PermanentError):
+class ModelNotFoundError(ProviderError, PermanentError):
     """The provider does not know this model."""
 
 
-class InvalidRequestError(PermanentError):
+class InvalidRequestError(ProviderError, PermanentError):
     """The provider refused the request as it was sent."""
 
 
-class ModelRefusedError(PermanentError):
+class ModelRefusedError(ProviderError, PermanentError):
     """The model, or a filter before it, declined to answer."""
 
 
-class ContextOverflowError(PermanentError):
+class ContextOverflowError(ProviderError, PermanentError):
     """The conversation is larger than the model's context window."""
 
 
@@ -115,6 +130,10 @@ class ToolInputError(ToolError):
 
 class ToolFailedError(ToolError):
     """The tool ran and did not succeed."""
+
+
+class LeaseLostError(WorkerError):
+    """Somebody else has the step now: roll back and end quietly."""
 
 
 class UserError(WorkerError):

@@ -1,0 +1,1 @@
+"""Rows: what is known, in SQL. The queue only wakes workers."""

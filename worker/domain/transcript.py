@@ -1,0 +1,117 @@
+"""An agent as a step sees it: who it is, and what was said so far."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from worker.domain.conversation import AssistantMessage, Route
+from worker.domain.ids import AgentId, InvestigationId
+from worker.domain.incident import IncidentEvent, TimeWindow
+from worker.domain.report import Series
+from worker.domain.states import AgentKind, AgentStatus, Step, ToolCallStatus
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A snapshot of one agent's row, taken when its step was claimed."""
+
+    id: AgentId
+    investigation_id: InvestigationId
+    agent_no: int
+    kind: AgentKind
+    role: str
+    status: AgentStatus
+    turn_no: int
+    nonce: str
+    route: Route
+    judge_route: Route | None
+    deadline_at: datetime
+    attempts: int
+    losses: int
+    outage_since: datetime | None
+    partial: str | None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to run one step: every write of the step carries the token."""
+
+    agent: Agent
+    step: Step
+    token: str
+    claimed_at: datetime
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """One tool call. `text` is what the model is told; `command` is set where it is a shell command."""
+
+    seq: int
+    evidence_id: str
+    request_id: str
+    tool: str
+    arguments: dict[str, Any] | None
+    status: ToolCallStatus
+    command: str | None = None
+    layer: str | None = None
+    reason: str | None = None
+    repeats: str | None = None
+    text: str | None = None
+    artifact_id: str | None = None
+    window: TimeWindow | None = None
+    entities: tuple[str, ...] = ()
+    series: tuple[Series, ...] = ()
+    duration_ms: int | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One finished model call. `note` is what the user side said just before it, if anything."""
+
+    turn_no: int
+    message: AssistantMessage
+    note: str | None = None
+    stop_reason: str = ""
+    model: str = ""
+    notes: tuple[str, ...] = ()
+    prompt_versions: dict[str, str] | None = None
+    calls: tuple[ToolCall, ...] = ()
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """Everything an agent has been told and has said, in order."""
+
+    incident_id: str
+    event: IncidentEvent
+    started_at: datetime
+    turns: tuple[Turn, ...] = ()
+
+    @property
+    def calls(self) -> tuple[ToolCall, ...]:
+        return tuple(call for turn in self.turns for call in turn.calls)
+
+    @property
+    def last_turn(self) -> Turn | None:
+        return self.turns[-1] if self.turns else None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The hard bounds of one investigation; 0 tokens or dollars means none may be spent."""
+
+    max_turns: int
+    max_tokens: int
+    max_cost_usd: float
+    max_seconds: float
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What an investigation has used. `cost_usd` leaves out calls whose price is unknown (`unpriced_calls`)."""
+
+    tokens: int = 0
+    cost_usd: float = 0.0
+    unpriced_calls: int = 0
+    elapsed_s: float = 0.0

@@ -1,0 +1,229 @@
+"""The step machine: an agent's row is claimed, held, and moved on by conditional updates only."""
+
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from worker.domain.conversation import Route
+from worker.domain.ids import AgentId, InvestigationId
+from worker.domain.states import STEPS, AgentKind, AgentStatus, InvestigationStatus, Step, step_of
+from worker.domain.transcript import Agent, Claim
+from worker.errors import LeaseLostError
+from worker.storage import investigations, outbox
+from worker.storage.database import database_now
+from worker.storage.outbox import WakeUp
+from worker.storage.tables import AgentRow
+
+LOSSES_TO_FAIL = 4
+"""Two lost leases among the others and two more in quarantine: the step kills its process."""
+
+
+def to_agent(row: AgentRow) -> Agent:
+    return Agent(
+        id=AgentId(row.id),
+        investigation_id=InvestigationId(row.investigation_id),
+        agent_no=row.agent_no,
+        kind=AgentKind(row.kind),
+        role=row.role,
+        status=AgentStatus(row.status),
+        turn_no=row.turn_no,
+        nonce=row.nonce,
+        route=Route.model_validate(row.route),
+        judge_route=Route.model_validate(row.judge_route) if row.judge_route else None,
+        deadline_at=row.deadline_at,
+        attempts=row.attempts,
+        losses=row.losses,
+        outage_since=row.outage_since,
+        partial=row.partial,
+    )
+
+
+def claim(session: Session, agent_id: str, step: Step, *, turn_no: int | None, lease: timedelta) -> Claim | None:
+    """Take the step; None if it is taken, done, cancelled or not due.
+
+    One UPDATE decides, so two deliveries of one message cannot both win. The token is new each time. A report may
+    be published after the deadline: it is how the deadline ends.
+    """
+    row, now, states = AgentRow, database_now(session), STEPS[step]
+    conditions = [row.id == agent_id, row.status == states.waiting, row.claim_token.is_(None), row.not_before <= now]
+    conditions.append(row.cancel_requested_at.is_(None))
+    if step is not Step.PUBLISH:
+        conditions += [row.turn_no == turn_no, row.deadline_at > now]
+    token = str(uuid4())
+    statement = (
+        update(row)
+        .where(*conditions)
+        .values(status=states.running, claim_token=token, lease_until=now + lease)
+        .returning(row)
+    )
+    taken = session.scalar(statement)
+    if taken is None:
+        return None
+    outbox.forget(session, agent_id)
+    return Claim(agent=to_agent(taken), step=step, token=token, claimed_at=now)
+
+
+def hold(session: Session, claim: Claim) -> AgentRow:
+    """Lock the claimed agent's row for this transaction. Raises `LeaseLostError` if the claim is no longer ours."""
+    statement = (
+        update(AgentRow)
+        .where(AgentRow.id == claim.agent.id, AgentRow.claim_token == claim.token)
+        .values(claim_token=claim.token)
+        .returning(AgentRow)
+    )
+    row = session.scalar(statement, execution_options={"populate_existing": True})
+    if row is None:
+        raise LeaseLostError(f"the {claim.step} of {claim.agent.id} was taken over")
+    return row
+
+
+def advance(
+    session: Session, claim: Claim, to: AgentStatus, *, turn_no: int | None = None, partial: str | None = None
+) -> WakeUp | None:
+    """Commit the step: release the claim, set the next status, owe its message. A cancelled agent ends instead."""
+    row, now = hold(session, claim), database_now(session)
+    row.claim_token = row.lease_until = row.outage_since = None
+    row.attempts = row.losses = 0
+    row.not_before = now
+    row.turn_no = turn_no or row.turn_no
+    row.partial = partial or row.partial
+    if row.cancel_requested_at is not None:
+        _end(session, row, AgentStatus.CANCELLED, now)
+        return None
+    row.status = to
+    if to.is_final:
+        row.finished_at = now
+    session.flush()
+    return outbox.owe(session, row, now)
+
+
+def put_back(
+    session: Session, claim: Claim, *, delay_s: float, is_outage: bool = False, is_attempt: bool = False
+) -> WakeUp | None:
+    """Give the step back to be claimed again after the delay. A cancelled agent ends instead."""
+    row, now = hold(session, claim), database_now(session)
+    row.not_before = now + timedelta(seconds=delay_s)
+    row.attempts += int(is_attempt)
+    row.outage_since = (row.outage_since or now) if is_outage else row.outage_since
+    if row.cancel_requested_at is not None:
+        _end(session, row, AgentStatus.CANCELLED, now)
+        return None
+    return _release(session, row, now)
+
+
+def fail(session: Session, claim: Claim, *, failure_class: str, reason: str) -> None:
+    """End the agent, and with it its investigation; remember where it stood so that a retry goes on from there."""
+    row, now = hold(session, claim), database_now(session)
+    _end(session, row, AgentStatus.FAILED, now, failure_class=failure_class, reason=reason)
+
+
+def take_back_expired(session: Session, *, limit: int = 200) -> list[WakeUp]:
+    """Take back every step whose lease has run out: its holder is dead, frozen or cut off."""
+    now = database_now(session)
+    expired = select(AgentRow).where(AgentRow.claim_token.is_not(None), AgentRow.lease_until < now).limit(limit)
+    wake_ups: list[WakeUp | None] = []
+    for row in session.scalars(expired.with_for_update(skip_locked=True)).all():
+        row.losses += 1
+        if row.losses >= LOSSES_TO_FAIL:
+            reason = f"its {_step(row)} step lost its worker {row.losses} times, in quarantine too"
+            _end(session, row, AgentStatus.FAILED, now, failure_class="worker_lost", reason=reason)
+        else:
+            wake_ups.append(_release(session, row, now))
+    return [w for w in wake_ups if w]
+
+
+def release_all(session: Session, tokens: list[str]) -> int:
+    """Put the running steps of a stopping process back: a deploy is no loss. Returns how many."""
+    rows = session.scalars(select(AgentRow).where(AgentRow.claim_token.in_(tokens)).with_for_update()).all()
+    now = database_now(session)
+    for row in rows:
+        _release(session, row, now)
+    return len(rows)
+
+
+def renew(session: Session, tokens: list[str], lease: timedelta) -> None:
+    """Lengthen the lease of exactly these claims, in one UPDATE."""
+    until = database_now(session) + lease
+    session.execute(update(AgentRow).where(AgentRow.claim_token.in_(tokens)).values(lease_until=until))
+
+
+def expire_deadlines(session: Session, *, limit: int = 200) -> list[WakeUp]:
+    """Send agents whose time is up to publish what they have; one that waits for its provider fails."""
+    row, now = AgentRow, database_now(session)
+    waiting = [AgentStatus.READY, AgentStatus.AWAITING_JUDGE, AgentStatus.READY_TO_ACT]
+    late = select(row).where(row.status.in_(waiting), row.claim_token.is_(None), row.deadline_at <= now)
+    wake_ups = []
+    for agent in session.scalars(late.limit(limit).with_for_update(skip_locked=True)).all():
+        if agent.outage_since is not None:
+            reason = "the provider stayed down until the investigation's deadline"
+            _end(session, agent, AgentStatus.FAILED, now, failure_class="provider_unavailable", reason=reason)
+            continue
+        agent.status, agent.not_before = AgentStatus.PUBLISHING, now
+        agent.partial = agent.partial or "the investigation's time ran out"
+        wake_ups.append(outbox.owe(session, agent, now))
+    return [w for w in wake_ups if w]
+
+
+def cancel_all(session: Session, investigation_id: str) -> None:
+    """Ask every agent of the investigation to end; those that nobody runs end at once."""
+    now = database_now(session)
+    live = select(AgentRow).where(AgentRow.investigation_id == investigation_id, AgentRow.finished_at.is_(None))
+    for row in session.scalars(live.with_for_update()).all():
+        row.cancel_requested_at = now
+        if row.claim_token is None:
+            _end(session, row, AgentStatus.CANCELLED, now)
+
+
+def is_cancelled(session: Session, claim: Claim) -> bool:
+    """Say whether a running step should stop: a cancel was asked for, or the claim is no longer ours."""
+    row = AgentRow
+    ours = select(row.id).where(row.claim_token == claim.token, row.cancel_requested_at.is_(None))
+    return session.scalar(ours) is None
+
+
+def settle_cancelled(session: Session) -> int:
+    """End agents that were asked to cancel and that nobody runs any more. Returns how many."""
+    row = AgentRow
+    asked = select(row).where(
+        row.cancel_requested_at.is_not(None), row.finished_at.is_(None), row.claim_token.is_(None)
+    )
+    rows = session.scalars(asked.with_for_update(skip_locked=True)).all()
+    now = database_now(session)
+    for agent in rows:
+        _end(session, agent, AgentStatus.CANCELLED, now)
+    return len(rows)
+
+
+def _step(row: AgentRow) -> Step:
+    step = step_of(AgentStatus(row.status))
+    if step is None:
+        raise LeaseLostError(f"agent {row.id} in status {row.status} runs no step")
+    return step
+
+
+def _release(session: Session, row: AgentRow, now: datetime) -> WakeUp | None:
+    row.status = STEPS[_step(row)].waiting
+    row.claim_token = row.lease_until = None
+    session.flush()
+    return outbox.owe(session, row, now)
+
+
+def _end(
+    session: Session,
+    row: AgentRow,
+    status: AgentStatus,
+    now: datetime,
+    *,
+    failure_class: str | None = None,
+    reason: str | None = None,
+) -> None:
+    step = step_of(AgentStatus(row.status))
+    row.resume_status = STEPS[step].waiting if step else row.resume_status
+    row.status, row.finished_at = status, now
+    row.claim_token = row.lease_until = None
+    outbox.forget(session, row.id)
+    session.flush()
+    final = InvestigationStatus.FAILED if status is AgentStatus.FAILED else InvestigationStatus.CANCELLED
+    investigations.finish(session, row.investigation_id, final, failure_class=failure_class, reason=reason)

@@ -1,0 +1,100 @@
+"""The way to the database: engines, transactions, its clock."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from sqlalchemy import Engine, create_engine, event, func, select, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import Session, sessionmaker
+
+from worker.errors import StorageUnavailableError
+from worker.storage.types import UtcDateTime
+
+POOL_SIZE = 10
+POOL_WAIT_S = 5
+BUSY_MS = 5000
+CONNECT_S = 5
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    """Make SQLite durable, patient and strict; BEGIN is ours, see `_begin_immediate`."""
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Any) -> None:
+    """Take the write lock first: a transaction that turns from reading to writing cannot wait for it."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _sqlite_engine(url: str, pool_size: int) -> Engine:
+    path = url.removeprefix("sqlite:///")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=POOL_WAIT_S,
+        connect_args={"check_same_thread": False, "timeout": BUSY_MS / 1000},
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def create_database_engine(url: str, *, pool_size: int = POOL_SIZE) -> Engine:
+    """Return an engine for PostgreSQL or SQLite with a small, bounded pool."""
+    if url.startswith("sqlite"):
+        return _sqlite_engine(url, pool_size)
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=POOL_WAIT_S,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": CONNECT_S, "application_name": "rca-worker"},
+    )
+
+
+class Database:
+    """Transactions on one engine. No transaction is held across a model or tool call."""
+
+    def __init__(self, url: str, *, pool_size: int = POOL_SIZE) -> None:
+        self.url = url
+        self.engine = create_database_engine(url, pool_size=pool_size)
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Commit at the end, roll back on any error. Raises `StorageUnavailableError` when there is no database."""
+        try:
+            with self._sessions.begin() as session:
+                yield session
+        except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+            raise StorageUnavailableError(f"the database does not answer ({type(error).__name__})") from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise StorageUnavailableError("the connection to the database was lost") from error
+            raise
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def database_now(session: Session) -> datetime:
+    """Return the database's clock: one clock for every worker. SQLite lives on this host, so it is ours."""
+    if session.get_bind().dialect.name == "sqlite":
+        return datetime.now(UTC)
+    return session.scalars(select(func.clock_timestamp(type_=UtcDateTime))).one()
+
+
+def serialise(session: Session, subject: str) -> None:
+    """Let one transaction at a time go on for this subject. SQLite's write lock does so already."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": crc32(subject.encode())})

@@ -1,0 +1,136 @@
+"""Investigations: opened for an incident, finished once, listed for whoever may see them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.orm import Session
+
+from worker.domain.ids import new_id
+from worker.domain.incident import covers_path
+from worker.domain.states import InvestigationStatus, ReportVerdict
+from worker.errors import NotFoundError
+from worker.storage.database import database_now
+from worker.storage.tables import IncidentRow, InvestigationRow
+
+
+def open_investigation(
+    session: Session, incident: IncidentRow, *, severity_rank: int, retry_of: str | None = None
+) -> InvestigationRow:
+    """Add a queued investigation of the incident."""
+    attempts = select(func.count()).where(InvestigationRow.incident_id == incident.id)
+    row = InvestigationRow(
+        id=new_id("inv"),
+        incident_id=incident.id,
+        attempt_no=(session.scalar(attempts) or 0) + 1,
+        retry_of=retry_of,
+        user_path=incident.user_path,
+        severity_rank=severity_rank,
+        status=InvestigationStatus.QUEUED,
+        created_at=database_now(session),
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def finish(
+    session: Session,
+    investigation_id: str,
+    status: InvestigationStatus,
+    *,
+    verdict: ReportVerdict | None = None,
+    failure_class: str | None = None,
+    reason: str | None = None,
+) -> None:
+    """Set the final status, once: what is final stays."""
+    row = InvestigationRow
+    live = [InvestigationStatus.QUEUED, InvestigationStatus.RUNNING]
+    session.execute(
+        update(row)
+        .where(row.id == investigation_id, row.status.in_(live))
+        .values(
+            status=status,
+            verdict=verdict,
+            failure_class=failure_class,
+            failure_reason=reason,
+            finished_at=database_now(session),
+        )
+    )
+
+
+def get(session: Session, investigation_id: str, *, user_path: str = "/") -> InvestigationRow:
+    """Return the row. Raises `NotFoundError` if there is none that this path may see."""
+    row = session.get(InvestigationRow, investigation_id)
+    if row is None or not covers_path(user_path, row.user_path):
+        raise NotFoundError(f"there is no investigation {investigation_id!r}; `rca investigations list` shows all")
+    return row
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One line of a list of investigations."""
+
+    id: str
+    incident_id: str
+    title: str
+    severity: str
+    service: str | None
+    status: str
+    verdict: str | None
+    failure_class: str | None
+    failure_reason: str | None
+    attempt_no: int
+    retry_of: str | None
+    alert_count: int
+    user_path: str
+    created_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What to list: of one subtree, in one status, of one service; `before` is the last id of the page before."""
+
+    user_path: str = "/"
+    status: str | None = None
+    service: str | None = None
+    before: str | None = None
+    limit: int = 50
+
+
+def page(session: Session, wanted: Filter) -> list[Listed]:
+    """Return one page, newest first (ids sort by time)."""
+    row, incident = InvestigationRow, IncidentRow
+    statement = select(row, incident).join(incident, incident.id == row.incident_id)
+    if wanted.user_path != "/":
+        below = row.user_path.startswith(wanted.user_path + "/", autoescape=True)
+        statement = statement.where(or_(row.user_path == wanted.user_path, below))
+    if wanted.status:
+        statement = statement.where(row.status == wanted.status)
+    if wanted.service:
+        statement = statement.where(incident.service == wanted.service)
+    if wanted.before:
+        statement = statement.where(row.id < wanted.before)
+    found = session.execute(statement.order_by(row.id.desc()).limit(wanted.limit))
+    return [listed(i, n) for i, n in found.tuples()]
+
+
+def listed(row: InvestigationRow, incident: IncidentRow) -> Listed:
+    return Listed(
+        id=row.id,
+        incident_id=incident.id,
+        title=incident.title,
+        severity=incident.severity,
+        service=incident.service,
+        status=row.status,
+        verdict=row.verdict,
+        failure_class=row.failure_class,
+        failure_reason=row.failure_reason,
+        attempt_no=row.attempt_no,
+        retry_of=row.retry_of,
+        alert_count=incident.alert_count,
+        user_path=row.user_path,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )

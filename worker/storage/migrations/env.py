@@ -1,0 +1,10 @@
+"""Runs migrations on the connection that `worker.storage.migrate` hands over."""
+
+from alembic import context
+
+from worker.storage.tables import Base
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=Base.metadata, transaction_per_migration=False)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,258 @@
+"""The tables. A row is written in one transaction with whatever follows from it."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Float, ForeignKey, Index, Integer, MetaData, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from worker.storage.types import Json, UtcDateTime
+
+Id = String(40)
+Word = String(60)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class IncidentRow(Base):
+    """Something wrong, as one or more alerts told it."""
+
+    __tablename__ = "incidents"
+    __table_args__ = (Index("ix_incidents_fold", "user_path", "fingerprint", "status"),)
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    user_path: Mapped[str] = mapped_column(String(500))
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(Word)
+    title: Mapped[str] = mapped_column(String(500))
+    severity: Mapped[str] = mapped_column(Word)
+    service: Mapped[str | None] = mapped_column(String(500))
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    alert_count: Mapped[int] = mapped_column(Integer, default=1)
+    first_seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    last_seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    event: Mapped[dict[str, Any]] = mapped_column(Json)
+
+
+class AlertRow(Base):
+    """One message of a monitor; its idempotency key is unique below its user path."""
+
+    __tablename__ = "alerts"
+    __table_args__ = (UniqueConstraint("user_path", "idempotency_key", name="uq_alerts_key"),)
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    incident_id: Mapped[str] = mapped_column(ForeignKey("incidents.id"), index=True)
+    investigation_id: Mapped[str] = mapped_column(Id)
+    user_path: Mapped[str] = mapped_column(String(500))
+    idempotency_key: Mapped[str] = mapped_column(String(600))
+    via: Mapped[str] = mapped_column(Word)
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    event: Mapped[dict[str, Any]] = mapped_column(Json)
+
+
+class InvestigationRow(Base):
+    """One attempt to explain one incident."""
+
+    __tablename__ = "investigations"
+    __table_args__ = (Index("ix_investigations_admission", "status", "severity_rank", "id"),)
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    incident_id: Mapped[str] = mapped_column(ForeignKey("incidents.id"), index=True)
+    attempt_no: Mapped[int] = mapped_column(Integer)
+    retry_of: Mapped[str | None] = mapped_column(Id)
+    user_path: Mapped[str] = mapped_column(String(500))
+    severity_rank: Mapped[int] = mapped_column(Integer)
+    status: Mapped[str] = mapped_column(Word)
+    verdict: Mapped[str | None] = mapped_column(Word)
+    failure_class: Mapped[str | None] = mapped_column(Word)
+    failure_reason: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    admitted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    deadline_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    cancel_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class AgentRow(Base):
+    """One model conversation and where its step machine stands."""
+
+    __tablename__ = "agents"
+    __table_args__ = (Index("ix_agents_lease", "claim_token", "lease_until"),)
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    investigation_id: Mapped[str] = mapped_column(ForeignKey("investigations.id"), index=True)
+    parent_id: Mapped[str | None] = mapped_column(ForeignKey("agents.id"), index=True)
+    agent_no: Mapped[int] = mapped_column(Integer, default=0)
+    kind: Mapped[str] = mapped_column(Word)
+    role: Mapped[str] = mapped_column(Word)
+    status: Mapped[str] = mapped_column(Word, index=True)
+    turn_no: Mapped[int] = mapped_column(Integer, default=1)
+    nonce: Mapped[str] = mapped_column(Word)
+    route: Mapped[dict[str, Any]] = mapped_column(Json)
+    judge_route: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    claim_token: Mapped[str | None] = mapped_column(Id)
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    not_before: Mapped[datetime] = mapped_column(UtcDateTime)
+    deadline_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    cancel_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    losses: Mapped[int] = mapped_column(Integer, default=0)
+    outage_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    partial: Mapped[str | None] = mapped_column(Text)
+    resume_status: Mapped[str | None] = mapped_column(Word)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class TurnRow(Base):
+    """One finished model call: what was said to it beyond the rows before, and what it answered."""
+
+    __tablename__ = "turns"
+
+    agent_id: Mapped[str] = mapped_column(ForeignKey("agents.id"), primary_key=True)
+    turn_no: Mapped[int] = mapped_column(Integer, primary_key=True)
+    note: Mapped[str | None] = mapped_column(Text)
+    message: Mapped[dict[str, Any]] = mapped_column(Json)
+    stop_reason: Mapped[str] = mapped_column(Word)
+    model: Mapped[str] = mapped_column(String(300))
+    request_id: Mapped[str | None] = mapped_column(String(300))
+    notes: Mapped[list[str]] = mapped_column(Json)
+    prompt_versions: Mapped[dict[str, str]] = mapped_column(Json)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ToolCallRow(Base):
+    """One tool call of one turn, from the model's wish to its outcome."""
+
+    __tablename__ = "tool_calls"
+
+    agent_id: Mapped[str] = mapped_column(ForeignKey("agents.id"), primary_key=True)
+    turn_no: Mapped[int] = mapped_column(Integer, primary_key=True)
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True)
+    evidence_id: Mapped[str] = mapped_column(Word)
+    request_id: Mapped[str] = mapped_column(String(300))
+    tool: Mapped[str] = mapped_column(String(200))
+    arguments: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    command: Mapped[str | None] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(Word)
+    layer: Mapped[str | None] = mapped_column(Word)
+    reason: Mapped[str | None] = mapped_column(Text)
+    repeats: Mapped[str | None] = mapped_column(Word)
+    text: Mapped[str | None] = mapped_column(Text)
+    artifact_id: Mapped[str | None] = mapped_column(Id)
+    window: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    entities: Mapped[list[str]] = mapped_column(Json)
+    series: Mapped[list[dict[str, Any]]] = mapped_column(Json)
+    duration_ms: Mapped[int | None] = mapped_column(Integer)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class ArtifactRow(Base):
+    """A tool's output, whole."""
+
+    __tablename__ = "artifacts"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    investigation_id: Mapped[str] = mapped_column(ForeignKey("investigations.id"), index=True)
+    evidence_id: Mapped[str] = mapped_column(Word)
+    text: Mapped[str] = mapped_column(Text)
+    size_bytes: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ReportRow(Base):
+    __tablename__ = "reports"
+
+    investigation_id: Mapped[str] = mapped_column(ForeignKey("investigations.id"), primary_key=True)
+    verdict: Mapped[str] = mapped_column(Word)
+    body: Mapped[dict[str, Any]] = mapped_column(Json)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class OutboxRow(Base):
+    """A message owed to the queue; it lives until its step is claimed."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (UniqueConstraint("agent_id", "step", "turn_no", name="uq_outbox_step"),)
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    agent_id: Mapped[str] = mapped_column(ForeignKey("agents.id"), index=True)
+    step: Mapped[str] = mapped_column(Word)
+    turn_no: Mapped[int] = mapped_column(Integer)
+    queue: Mapped[str] = mapped_column(Word)
+    publish_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    published: Mapped[int] = mapped_column(Integer, default=0)
+
+
+class UsageRow(Base):
+    """One model call as it is paid for."""
+
+    __tablename__ = "llm_usage"
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    investigation_id: Mapped[str] = mapped_column(ForeignKey("investigations.id"), index=True)
+    agent_id: Mapped[str] = mapped_column(Id)
+    turn_no: Mapped[int] = mapped_column(Integer)
+    purpose: Mapped[str] = mapped_column(Word)
+    provider: Mapped[str] = mapped_column(Word)
+    model: Mapped[str] = mapped_column(String(300))
+    outcome: Mapped[str] = mapped_column(Word)
+    input_tokens: Mapped[int | None] = mapped_column(Integer)
+    cached_input_tokens: Mapped[int | None] = mapped_column(Integer)
+    cache_write_tokens: Mapped[int | None] = mapped_column(Integer)
+    output_tokens: Mapped[int | None] = mapped_column(Integer)
+    reasoning_tokens: Mapped[int | None] = mapped_column(Integer)
+    cost_usd: Mapped[float | None] = mapped_column(Float)
+    price_source: Mapped[str | None] = mapped_column(String(200))
+    billed_to: Mapped[str] = mapped_column(Word, default="platform")
+    attempts: Mapped[int] = mapped_column(Integer, default=1)
+    latency_ms: Mapped[int] = mapped_column(Integer, default=0)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
+class VerdictRow(Base):
+    """A judge's verdict on one command, kept so that it is not asked again."""
+
+    __tablename__ = "verdicts"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    verdict: Mapped[str] = mapped_column(Word)
+    reason: Mapped[str] = mapped_column(Text)
+    model: Mapped[str] = mapped_column(String(300))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
+class TokenRow(Base):
+    """An API token: only the hash of its secret is kept."""
+
+    __tablename__ = "tokens"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    hash: Mapped[str] = mapped_column(String(64), unique=True)
+    scopes: Mapped[list[str]] = mapped_column(Json)
+    user_path: Mapped[str] = mapped_column(String(500))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class LeaseRow(Base):
+    """A duty that one process at a time has, such as sweeping."""
+
+    __tablename__ = "leases"
+
+    name: Mapped[str] = mapped_column(Word, primary_key=True)
+    holder: Mapped[str] = mapped_column(Id)
+    until: Mapped[datetime] = mapped_column(UtcDateTime)

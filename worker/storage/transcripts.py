@@ -1,0 +1,129 @@
+"""Transcripts: turns and tool calls, stored as they finish and read back in order."""
+
+from sqlalchemy import insert, inspect, literal, select
+from sqlalchemy.orm import Session
+
+from worker.domain.conversation import AssistantMessage
+from worker.domain.incident import IncidentEvent, TimeWindow
+from worker.domain.report import Series
+from worker.domain.states import ToolCallStatus
+from worker.domain.transcript import Claim, ToolCall, Transcript, Turn
+from worker.storage.database import database_now
+from worker.storage.tables import AgentRow, IncidentRow, InvestigationRow, ToolCallRow, TurnRow
+
+
+def load(session: Session, agent_id: str) -> Transcript:
+    """Return everything the agent was told and said."""
+    agent = session.get_one(AgentRow, agent_id)
+    investigation = session.get_one(InvestigationRow, agent.investigation_id)
+    incident = session.get_one(IncidentRow, investigation.incident_id)
+    turns = session.scalars(select(TurnRow).where(TurnRow.agent_id == agent_id).order_by(TurnRow.turn_no)).all()
+    calls = calls_of(session, agent_id)
+    return Transcript(
+        incident_id=incident.id,
+        event=IncidentEvent.model_validate(incident.event),
+        started_at=incident.started_at,
+        turns=tuple(_to_turn(row, calls.get(row.turn_no, ())) for row in turns),
+    )
+
+
+def calls_of(session: Session, agent_id: str) -> dict[int, tuple[ToolCall, ...]]:
+    """Return the agent's tool calls by turn."""
+    wanted = select(ToolCallRow).where(ToolCallRow.agent_id == agent_id).order_by(ToolCallRow.turn_no, ToolCallRow.seq)
+    by_turn: dict[int, tuple[ToolCall, ...]] = {}
+    for row in session.scalars(wanted):
+        by_turn[row.turn_no] = (*by_turn.get(row.turn_no, ()), _to_call(row))
+    return by_turn
+
+
+def add_turn(session: Session, claim: Claim, turn: Turn) -> None:
+    """Store a finished turn with the tool calls it asks for."""
+    now = database_now(session)
+    session.add(
+        TurnRow(
+            agent_id=claim.agent.id,
+            turn_no=turn.turn_no,
+            note=turn.note,
+            message=turn.message.model_dump(mode="json"),
+            stop_reason=turn.stop_reason,
+            model=turn.model,
+            notes=list(turn.notes),
+            prompt_versions=turn.prompt_versions or {},
+            created_at=now,
+        )
+    )
+    session.flush()
+    for call in turn.calls:
+        put_call(session, claim, call)
+
+
+def put_call(session: Session, claim: Claim, call: ToolCall) -> None:
+    """Store a tool call as it stands now, over what was stored of it before."""
+    session.merge(
+        ToolCallRow(
+            agent_id=claim.agent.id,
+            turn_no=claim.agent.turn_no,
+            seq=call.seq,
+            evidence_id=call.evidence_id,
+            request_id=call.request_id,
+            tool=call.tool,
+            arguments=call.arguments,
+            command=call.command,
+            status=call.status,
+            layer=call.layer,
+            reason=call.reason,
+            repeats=call.repeats,
+            text=call.text,
+            artifact_id=call.artifact_id,
+            window=call.window.model_dump(mode="json") if call.window else None,
+            entities=list(call.entities),
+            series=[s.model_dump(mode="json") for s in call.series],
+            duration_ms=call.duration_ms,
+            finished_at=database_now(session) if call.status.is_final else None,
+        )
+    )
+    session.flush()
+
+
+def copy(session: Session, from_agent: str, to_agent: str) -> None:
+    """Give one agent the turns and tool calls of another."""
+    tables: tuple[type[TurnRow | ToolCallRow], ...] = (TurnRow, ToolCallRow)
+    for table in tables:
+        columns = {c.name: c for c in inspect(table).columns if c.name != "agent_id"}
+        rows = select(literal(to_agent), *columns.values()).where(table.agent_id == from_agent)
+        session.execute(insert(table).from_select(["agent_id", *columns], rows))
+
+
+def _to_turn(row: TurnRow, calls: tuple[ToolCall, ...]) -> Turn:
+    return Turn(
+        turn_no=row.turn_no,
+        message=AssistantMessage.model_validate(row.message),
+        note=row.note,
+        stop_reason=row.stop_reason,
+        model=row.model,
+        notes=tuple(row.notes),
+        prompt_versions=row.prompt_versions,
+        calls=calls,
+    )
+
+
+def _to_call(row: ToolCallRow) -> ToolCall:
+    return ToolCall(
+        seq=row.seq,
+        evidence_id=row.evidence_id,
+        request_id=row.request_id,
+        tool=row.tool,
+        arguments=row.arguments,
+        status=ToolCallStatus(row.status),
+        command=row.command,
+        layer=row.layer,
+        reason=row.reason,
+        repeats=row.repeats,
+        text=row.text,
+        artifact_id=row.artifact_id,
+        window=TimeWindow.model_validate(row.window) if row.window else None,
+        entities=tuple(row.entities),
+        series=tuple(Series.model_validate(s) for s in row.series),
+        duration_ms=row.duration_ms,
+        finished_at=row.finished_at,
+    )
