@@ -1,0 +1,126 @@
+"""What the value of an option or an operand may be, by the name the table gives it."""
+
+import re
+from collections.abc import Callable, Mapping
+
+from worker.guardrails import paths, programs
+from worker.guardrails.words import Word
+
+_HUNTED = re.compile(
+    r"passw|pwd|passphrase|secret|credential|private.?key|api.?key|access.?key|BEGIN|AKIA|auth.?token|bearer", re.I
+)
+_SECRET_KINDS = re.compile(r"secret|credential|token|certificatesigningrequest|^csr|password|^configmaps?$|^cm$", re.I)
+_RESOURCE = re.compile(r"[a-zA-Z][\w.,-]*(/[\w.:-]+)?")
+
+_PATTERNS: Mapping[str, str] = {
+    "plain": r"[\w.,:/@%+=~^-]*",
+    "number": r"[+-]?\d+(\.\d+)?[a-zA-Z%]*",
+    "word": r"[\w.:@%+=,^~][\w.,:/@%+=~^-]*",
+    "words": r"[\w.:@%+=,^~\"'(][^\x00\n]*",
+    "time": r"[\w@+:.-][\w :.,+/-]*",
+    "name": r"[\w.@:\[\]*?-][\w.@:/*?\[\]\\-]*",
+    "selector": r"[\w.(!][\w./=!,() -]*",
+    "host": r"[\w.:-]+",
+    "record_type": r"(?i:a|aaaa|any|caa|cname|mx|ns|ptr|soa|srv|txt|ds|dnskey)",
+    "dig_operand": r"(?i)\+[a-z]+(=\w+)?|@[\w.:-]+|[\w.:*-]+\.?",
+    "date_format": r"\+.*",
+    "bsd_letters": r"-?[aAcfglmrSTuvwxXjhL]+|\d+(,\d+)*",
+    "process_columns": r"(?!.*env)[\w,=%:.-]+",
+    "process_pattern": r"[^\x00]+",
+    "sysctl_name": r"[\w.*/-]+",
+    "unit": r"[\w.@:\\*?-]+",
+    "unit_property": r"(?!.*(?i:environment|credential))[\w,]+",
+    "journal_match": r"_[A-Z_]+=[\w./@:-]+|\+",
+    "output_format": r"wide|json|yaml|name|table|text|short[\w-]*|cat|verbose|with-unit|json-\w+|csv|tsv|oneline|yml|plain",
+    "kube_format": r"(wide|json|yaml|name|(jsonpath|jsonpath-as-json|go-template|custom-columns)=[^\x00]*)",
+    "container": r"[\w][\w.:/@-]*",
+    "docker_format": r"(?!.*(?i:env|config\}|config\b(?!\.(image|labels|hostname|healthcheck)\b)|json \.\s*\}))[^\x00]*",
+    "remote_value": r"(?!(?i:file|fileb|https?|s3)://)[^@\x00-][^\x00]*",
+    "region": r"[\w-]+",
+    "jmespath": r"(?!.*(?i:userdata|user_data|password|secret|environment))[^\x00]+",
+    "gcloud_format": r"(?!.*(?i:metadata|env|secret|password|key))[^\x00-][^\x00]*",
+    "s3_place": r"s3://[\w./=-]*",
+    "tr_set": r"[^\x00]*",
+    "signal_list": r"\d*",
+    "interface": r"[\w.@-]+",
+    "size": r"[+-]?\d+[bcwkKMGT]?",
+    "file_type": r"[fdlpsbc](,[fdlpsbc])*",
+    "find_operand": r"[()!,]|\./?|/[\w./@+-]*|[\w.@+][\w./@+-]*",
+    "bracket": r"[()!,]",
+}
+
+
+def _text(_: str) -> bool:
+    return True
+
+
+def _searched(value: str) -> bool:
+    """A pattern to search for, unless it asks for credentials."""
+    return not _HUNTED.search(value)
+
+
+def _listing(value: str) -> bool:
+    return not value.startswith(("-", "+")) and paths.may_be_listed(value)
+
+
+def _content(value: str) -> bool:
+    return value == "-" or (not value.startswith(("-", "+")) and paths.may_be_read(value))
+
+
+def _file_pattern(value: str) -> bool:
+    """A pattern for names, as in `find -name`, unless it is one of secrets."""
+    return not value.startswith("-") and not paths.looks_secret(value)
+
+
+def _find_operand(value: str) -> bool:
+    return bool(_COMPILED["find_operand"].fullmatch(value)) and paths.may_be_listed(value)
+
+
+def _revision(value: str) -> bool:
+    """A revision, a range, a path, or `revision:path`."""
+    if value.startswith(("-", "~")) or paths.looks_secret(value):
+        return False
+    return bool(re.fullmatch(r"[\w./:@^~{}+=* -]+", value)) and not value.startswith("/")
+
+
+def _resource(value: str) -> bool:
+    """A Kubernetes type, several of them, or `type/name`; not one that holds secrets or plain configuration."""
+    types = value.split("/")[0].split(",")
+    return bool(_RESOURCE.fullmatch(value)) and not any(_SECRET_KINDS.search(t.split(".")[0]) for t in types)
+
+
+def _resource_or_name(value: str) -> bool:
+    """What follows a type is a name, which may be any; with a slash it is a type again."""
+    return _resource(value) if "/" in value else bool(_COMPILED["name"].fullmatch(value))
+
+
+_COMPILED = {name: re.compile(pattern, re.DOTALL) for name, pattern in _PATTERNS.items()}
+_CHECKS: Mapping[str, Callable[[str], bool]] = {
+    "text": _text,
+    "search": _searched,
+    "listing": _listing,
+    "content": _content,
+    "file_pattern": _file_pattern,
+    "find_operand": _find_operand,
+    "revision": _revision,
+    "resource": _resource,
+    "resource_or_name": _resource_or_name,
+    "sed_script": programs.is_read_only_sed,
+    "awk_program": programs.is_read_only_awk,
+    "jq_program": programs.is_read_only_jq,
+}
+_OF_PATHS = {"listing", "content", "find_operand"}
+
+
+def is_known(kind: str) -> bool:
+    return kind in _CHECKS or kind in _COMPILED
+
+
+def fits(word: Word, kind: str) -> bool:
+    """Say whether a word is proven to be a value of this kind."""
+    if word.is_pattern:
+        return kind in _OF_PATHS and paths.may_be_expanded(word.text)
+    if not word.is_static:
+        return False
+    check = _CHECKS.get(kind)
+    return check(word.text) if check else bool(_COMPILED[kind].fullmatch(word.text))

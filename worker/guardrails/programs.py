@@ -1,0 +1,41 @@
+"""Proves the little programs inside commands (sed, awk, jq) free of writing, running and opening files.
+
+Each proof is a test over the whole text that does not depend on how the language splits it into tokens.
+"""
+
+import re
+
+_SED_ADDRESS = r"(?:\d+|\$|/[^/\\\n]*(?:\\[^\n][^/\\\n]*)*/I?|\d+~\d+)"
+_SED_SUBSTITUTION = "|".join(
+    rf"s{re.escape(d)}[^{d}\\\n]*(?:\\[^\n][^{d}\\\n]*)*{re.escape(d)}[^{d}\\\n]*(?:\\[^\n][^{d}\\\n]*)*{re.escape(d)}[gpiI\d]*" for d in "/|#,;:@"
+)
+_SED_COMMAND = rf"(?:{_SED_ADDRESS}(?:,(?:{_SED_ADDRESS}|\+\d+))?)? *!? *(?:[pdqQ=]|{_SED_SUBSTITUTION})"
+_SED = re.compile(rf" *(?:{_SED_COMMAND})(?: *[;\n] *(?:{_SED_COMMAND}))* *;? *")
+
+_AWK_FORBIDDEN = re.compile(
+    r"system|getline|close|fflush|ENVIRON|PROCINFO|ARG[VC]|SYMTAB|FUNCTAB|extension|@|`|\\\n|(?<!\|)\|(?!\|)|\|\|\|"
+)
+_AWK_MAX_CHARS = 500
+
+_JQ_FORBIDDEN = re.compile(r"\b(import|include|env|input_filename|modulemeta|get_search_list|\$__\w+)\b|\$ENV")
+
+
+def is_read_only_sed(script: str) -> bool:
+    """Only p, d, q, = and s with the flags g, p, i and numbers: never e, w, r, R, W or -i's company."""
+    return len(script) <= _AWK_MAX_CHARS and bool(_SED.fullmatch(script))
+
+
+def is_read_only_awk(program: str) -> bool:
+    """No pipe, no call that runs or opens anything, and `>` only before the first brace.
+
+    Statements stand in braces only, so a `>` before the first brace compares and cannot redirect; `>=` never does.
+    """
+    if len(program) > _AWK_MAX_CHARS or program.startswith("-") or _AWK_FORBIDDEN.search(program):
+        return False
+    _, _, statements = program.partition("{")
+    return ">" not in statements.replace(">=", "")
+
+
+def is_read_only_jq(program: str) -> bool:
+    """No modules (they are files) and no environment; jq cannot write or run."""
+    return not program.startswith("-") and not _JQ_FORBIDDEN.search(program)

@@ -1,0 +1,175 @@
+"""Proves a command read-only by the table of programs, or says which part is not in it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from worker.guardrails import kinds
+from worker.guardrails.shell import Script, Simple
+from worker.guardrails.table import CommandClass, Rule, Style, Table
+from worker.guardrails.words import Word
+
+_PROGRAM = re.compile(r"(?:(?:/usr)?/s?bin/)?([A-Za-z0-9._+-]+)")
+_NUMBER = re.compile(r"-\d+")
+
+
+class UnprovenError(Exception):
+    """A part of a command that the table does not cover; never leaves this module's callers in `guardrails`."""
+
+
+@dataclass
+class _Reading:
+    """The words of one command while they are matched against a rule."""
+
+    rule: Rule
+    words: list[Word]
+    given: set[str] = field(default_factory=set)
+    operands: list[Word] = field(default_factory=list)
+
+    def take(self, option: str) -> Word:
+        if not self.words:
+            raise UnprovenError(f"{option} lacks its value")
+        return self.words.pop(0)
+
+
+def class_of_script(script: Script, table: Table) -> CommandClass:
+    """Return READ if every command of the script is in the table as such. Raises `UnprovenError` otherwise."""
+    if not script.is_static:
+        raise UnprovenError(script.unknowns[0])
+    classes = [class_of(command, table) for pipeline in script.pipelines for command in pipeline.members]
+    return next((c for c in classes if c is not CommandClass.READ), CommandClass.READ)
+
+
+def class_of(command: Simple, table: Table) -> CommandClass:
+    """Return the class of one command. Raises `UnprovenError` where any word of it is not in the table."""
+    if command.assignments or not all(redirect.is_harmless for redirect in command.redirects):
+        raise UnprovenError("an assignment or a redirection")
+    if not command.words:
+        raise UnprovenError("no program")
+    rule = _program(command.words[0], table)
+    reading = _Reading(rule, list(command.words[1:]))
+    _read_words(reading)
+    _check_operands(reading)
+    if reading.rule.needs and not reading.given & set(reading.rule.needs.split()):
+        raise UnprovenError(f"{command.texts[0]} without one of {reading.rule.needs}")
+    return reading.rule.command_class
+
+
+def known_harm(command: Simple, table: Table) -> CommandClass | None:
+    """Return WRITE or SECRET for a command whose leading words are in the table as such, whatever follows."""
+    leading = command.leading
+    match = _PROGRAM.fullmatch(leading[0]) if leading else None
+    rule = table.by_name.get(match[1]) if match else None
+    for word in leading[1:]:
+        if rule is None or not rule.commands:
+            break
+        if word.startswith("-"):
+            return None  # where the subcommand is, is not certain
+        rule = rule.by_name.get(word)
+    return rule.command_class if rule and rule.command_class is not CommandClass.READ else None
+
+
+def _program(word: Word, table: Table) -> Rule:
+    match = _PROGRAM.fullmatch(word.text) if word.is_static else None
+    rule = table.by_name.get(match[1]) if match else None
+    if rule is None:
+        raise UnprovenError(f"the rules do not know the program {word.text[:60]}")
+    return rule
+
+
+def _read_words(reading: _Reading) -> None:
+    while reading.words:
+        word = reading.words.pop(0)
+        if word.is_static and word.text == "--":
+            reading.operands += reading.words
+            reading.words = []
+        elif word.is_static and word.text.startswith("-") and word.text != "-":
+            _read_option(reading, word.text)
+        elif reading.rule.commands:
+            _enter(reading, word)
+        else:
+            reading.operands.append(word)
+
+
+def _enter(reading: _Reading, word: Word) -> None:
+    child = reading.rule.by_name.get(word.text) if word.is_static else None
+    if child is None:
+        raise UnprovenError(f"the rules do not know the subcommand {word.text[:60]}")
+    reading.rule = child
+
+
+def _read_option(reading: _Reading, text: str) -> None:
+    rule = reading.rule
+    if rule.numeric and _NUMBER.fullmatch(text):
+        return
+    if text.startswith("--") or rule.style is Style.WORDS:
+        _read_long(reading, text)
+        return
+    if text in rule.flag_set or text in rule.value_kinds:  # such as kubectl's or java's one-dash words
+        _read_long(reading, text)
+        return
+    _read_bundle(reading, text)
+
+
+def _read_long(reading: _Reading, text: str) -> None:
+    rule = reading.rule
+    name, equals, value = text.partition("=")
+    if not equals and (name in rule.flag_set or name in rule.optional_set):
+        pass
+    elif equals and name in rule.optional_set:
+        _check(name, Word(value), "plain")
+    elif equals and name in rule.flag_set and value in {"true", "false"}:
+        pass
+    elif name in rule.value_kinds:
+        _check(name, Word(value) if equals else reading.take(name), rule.value_kinds[name])
+    elif name in rule.pair_set and not equals:
+        for _ in range(2):
+            _check(name, reading.take(name), "text")
+    else:
+        raise UnprovenError(f"the rules do not know the option {name[:60]}")
+    reading.given.add(name)
+
+
+def _read_bundle(reading: _Reading, text: str) -> None:
+    """Read `-abc`: flags, of which the last may take the rest, or the next word, as its value."""
+    letters = text[1:]
+    for position, letter in enumerate(letters, start=1):
+        option, rest = f"-{letter}", letters[position:]
+        reading.given.add(option)
+        if option in reading.rule.value_kinds:
+            value = Word(rest) if rest else reading.take(option)
+            _check(option, value, reading.rule.value_kinds[option])
+            return
+        if option in reading.rule.optional_set:
+            _check(option, Word(rest), "plain")
+            return
+        if option not in reading.rule.flag_set:
+            raise UnprovenError(f"the rules do not know the option {option}")
+
+
+def _check_operands(reading: _Reading) -> None:
+    rule = reading.rule
+    if rule.commands:
+        raise UnprovenError("a subcommand is missing")
+    expected = list(rule.operands)
+    if expected and reading.given & set(rule.instead_of_first.split()):
+        expected.pop(0)
+    for word, kind in zip(reading.operands, _positions(expected), strict=False):
+        if kind is None:
+            raise UnprovenError(f"the rules do not expect {word.text[:60]}")
+        _check("operand", word, kind)
+
+
+def _positions(expected: list[str]) -> Iterator[str | None]:
+    """Yield the kind of each operand: the last repeats if it has a `*`, else None for one too many."""
+    for kind in expected:
+        while kind.endswith("*"):
+            yield kind[:-1]
+        yield kind
+    while True:
+        yield None
+
+
+def _check(name: str, word: Word, kind: str) -> None:
+    if not kinds.fits(word, kind):
+        raise UnprovenError(f"{name} {word.text[:60]!r} is not a proven {kind}")
