@@ -1,0 +1,61 @@
+"""`rca`: one command line for people and scripts; each command is loaded only when it is asked for."""
+
+import importlib
+from typing import Any
+
+import click
+
+from worker.errors import UserError, WorkerError
+
+COMMANDS = {
+    "config": "worker.cli.config:config",
+    "migrate": "worker.cli.migrate:migrate",
+    "schema": "worker.cli.schema:schema",
+    "up": "worker.cli.up:up",
+}
+"""Name to where it is: `rca schema` in an alerting script does not wait for the database driver."""
+
+
+class ShownError(click.ClickException):
+    """An error raised on purpose, shown as one line; exit code 1."""
+
+    def __init__(self, error: WorkerError) -> None:
+        super().__init__(" ".join(str(error).split()) or error.reason)
+
+
+class ShownUserError(ShownError):
+    """The same where the caller can mend it."""
+
+    exit_code = 2
+
+
+class LazyCommands(click.Group):
+    """The commands of `COMMANDS`, imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            raise ShownUserError(error) from error
+        except WorkerError as error:
+            raise ShownError(error) from error
+
+
+@click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="rca-worker", prog_name="rca")
+def main() -> None:
+    """Investigate incidents: events in on a queue, reports with evidence out."""
+
+
+if __name__ == "__main__":
+    main()

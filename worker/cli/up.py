@@ -1,0 +1,190 @@
+"""`rca up`: the whole system on one machine. Redis if none is given, tables, then processes kept running."""
+
+import os
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+import httpx
+
+from worker.cli import embedded
+from worker.cli.migrate import migrate_database
+from worker.cli.processes import has_flower, product_processes
+from worker.cli.supervisor import Say, Supervisor
+from worker.cli.upfile import UpFile, describe_up, only_one, remove_up_file, write_up_file
+from worker.errors import ConfigError, UserError
+from worker.ops.redaction import Redactor
+from worker.settings import Settings, load_settings
+
+SLOW_START_S = 60.0
+MARGIN_S = 5.0
+"""What a worker gets beyond its own grace before it is killed."""
+
+_ASK_EVERY_S = 0.3
+_NAME_WIDTH = 10
+
+
+@click.command()
+@click.option("--no-flower", is_flag=True, help="Do not start Flower.")
+@click.option("--for", "for_s", type=click.FloatRange(min=0), help="Stop after this many seconds.")
+def up(no_flower: bool, for_s: float | None) -> None:  # noqa: FBT001 - click passes flags by name
+    """Start everything on this machine and keep it running until Ctrl-C."""
+    settings = load_settings()
+    require_free_ports(settings, flower=not no_flower)
+    with only_one(settings.rca_home), stop_signals(after_s=for_s) as stop:
+        auth = flower_auth(settings) if has_flower() and not no_flower else None
+        _run(settings, stop, flower=auth)
+
+
+class Stop:
+    """Whether to stop: after a time, at a first signal in order, at a second at once."""
+
+    def __init__(self, *, after_s: float | None) -> None:
+        self._signals = 0
+        self._over_at_s = None if after_s is None else time.monotonic() + after_s
+
+    def note(self, _number: int, _frame: FrameType | None) -> None:
+        self._signals += 1
+
+    def is_asked(self) -> bool:
+        return self._signals > 0 or (self._over_at_s is not None and time.monotonic() >= self._over_at_s)
+
+    def is_hurried(self) -> bool:
+        return self._signals > 1
+
+
+@contextmanager
+def stop_signals(*, after_s: float | None) -> Iterator[Stop]:
+    """Turn the signals that end a program into a question that the loop asks; ours again afterwards."""
+    stop = Stop(after_s=after_s)
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = [signal.signal(number, stop.note) for number in numbers]
+    try:
+        yield stop
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def require_free_ports(settings: Settings, *, flower: bool) -> None:
+    """Refuse a taken port now: later, a stranger's answer would pass for our own readiness."""
+    ports = {"RCA_HTTP_PORT": settings.rca_http_port}
+    if flower and has_flower():
+        ports["RCA_FLOWER_PORT"] = settings.rca_flower_port
+    for variable, port in ports.items():
+        if not embedded.is_free(port):
+            raise UserError(f"port {port} is taken; set {variable} to another")
+
+
+def flower_auth(settings: Settings) -> str:
+    """Return `user:password` of Flower, made for this run where none is set: it can revoke and stop things."""
+    if settings.rca_flower_auth is None:
+        return f"rca:{secrets.token_urlsafe(18)}"
+    auth = settings.rca_flower_auth.get_secret_value()
+    if ":" not in auth.strip(":"):
+        raise ConfigError("RCA_FLOWER_AUTH: has to be user:password")
+    return auth
+
+
+def printer(redactor: Redactor) -> Say:
+    """Return what prints a process's line with its name before it, whole and redacted."""
+    lock = threading.Lock()
+
+    def say(name: str, line: str) -> None:
+        with lock:
+            sys.stdout.write(f"{name:<{_NAME_WIDTH}} | {redactor.scrub(line)}\n")
+            sys.stdout.flush()
+
+    return say
+
+
+def readiness(url: str) -> Callable[[], bool]:
+    """Return the question whether the web server answers; it is put to it only now and then."""
+    next_at_s = 0.0
+
+    def is_ready() -> bool:
+        nonlocal next_at_s
+        if time.monotonic() < next_at_s:
+            return False
+        next_at_s = time.monotonic() + _ASK_EVERY_S
+        try:
+            return httpx.get(f"{url}/healthz", timeout=2, trust_env=False).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    return is_ready
+
+
+def _run(settings: Settings, stop: Stop, *, flower: str | None) -> None:
+    say = printer(Redactor((*settings.secrets, flower or "")))
+    supervisor = Supervisor(say=say)
+    try:
+        running = _start(settings, supervisor, flower=flower)
+        _wait_until_ready(running, supervisor, stop=stop, say=say)
+        while not stop.is_asked():
+            running = _note_processes(settings, running, supervisor)
+            supervisor.tend()
+            time.sleep(_ASK_EVERY_S)
+        say("up", "stopping")
+    finally:
+        supervisor.stop(grace_s=settings.rca_grace_s + MARGIN_S, is_hurried=stop.is_hurried)
+        remove_up_file(settings.rca_home)
+
+
+def _start(settings: Settings, supervisor: Supervisor, *, flower: str | None) -> UpFile:
+    """Start Redis where none is given, bring the tables up to date, start the product."""
+    redis_url, kind = settings.redis_url, "as configured"
+    if not redis_url:
+        own = embedded.prepare_redis(settings.rca_home)
+        redis_url, kind = own.url, f"embedded, {own.kind}{'' if own.is_durable else ' (keeps nothing when it ends)'}"
+        supervisor.start([own.spec])
+    embedded.wait_for_redis(redis_url)
+    migrate_database(settings)
+    supervisor.start(product_processes(settings, redis_url=redis_url, flower_auth=flower))
+    local_url = f"http://{_reachable(settings.rca_http_host)}:{settings.rca_http_port}"
+    return UpFile(
+        pid=os.getpid(),
+        redis_url=redis_url,
+        redis_kind=kind,
+        web_url=settings.rca_public_url or local_url,
+        local_url=local_url,
+        database=settings.database.partition(":")[0],
+        flower_url=f"http://127.0.0.1:{settings.rca_flower_port}" if flower else None,
+        flower_auth=flower,
+    )
+
+
+def _wait_until_ready(running: UpFile, supervisor: Supervisor, *, stop: Stop, say: Say) -> None:
+    """Wait for the web server, then say once where everything is; say so, too, when it takes long."""
+    is_ready, slow_at_s = readiness(running.local_url), time.monotonic() + SLOW_START_S
+    while not stop.is_asked():
+        supervisor.tend()
+        if is_ready():
+            for line in describe_up(running, names=[child.spec.name for child in supervisor.children]):
+                say("up", line)
+            return
+        if time.monotonic() > slow_at_s:
+            say("up", f"{running.local_url}/healthz does not answer yet; the lines of `web` above say why")
+            slow_at_s = time.monotonic() + SLOW_START_S
+        time.sleep(_ASK_EVERY_S)
+
+
+def _note_processes(settings: Settings, running: UpFile, supervisor: Supervisor) -> UpFile:
+    """Keep `up.json` true: a restart gives a process another number."""
+    processes = {child.spec.name: child.pid for child in supervisor.children}
+    if processes == running.processes:
+        return running
+    running = running.model_copy(update={"processes": processes})
+    write_up_file(settings.rca_home, running)
+    return running
+
+
+def _reachable(host: str) -> str:
+    """Return where this machine reaches a server that listens on `host`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
