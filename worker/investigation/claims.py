@@ -1,0 +1,246 @@
+"""The guardrail on what a report claims: every cause holds on to evidence that says so, or the verdict is lowered."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from worker.domain.incident import TimeWindow
+from worker.domain.report import (
+    CheckFailure,
+    Citation,
+    Confidence,
+    Evidence,
+    Factor,
+    RootCause,
+    RuledOut,
+    Submission,
+)
+from worker.domain.states import ReportVerdict, ToolCallStatus
+from worker.investigation.quotes import QuotedText
+
+LADDER = (ReportVerdict.CONFIRMED, ReportVerdict.LIKELY, ReportVerdict.INCONCLUSIVE)
+"""Each failed claim of the leading cause goes one down."""
+
+TOOLS_OF_THE_PAST = frozenset({"list_changes", "past_incidents"})
+"""What they return may lie before the incident: a cause precedes its effects."""
+
+_Cited = TypeVar("_Cited", Factor, RuledOut)
+
+
+@dataclass(frozen=True)
+class CheckedClaims:
+    """What is left of a submission: citations that failed are gone from it, verdict and confidence lowered."""
+
+    submission: Submission
+    verdict: ReportVerdict
+    failures: tuple[CheckFailure, ...]
+
+
+@dataclass(frozen=True)
+class _Citing:
+    kept: Citation | None
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """One claim after the check; `holds` says that at least one of its citations does."""
+
+    citations: tuple[Citation, ...]
+    failures: tuple[CheckFailure, ...]
+    holds: bool
+
+
+def check_claims(
+    submission: Submission,
+    *,
+    evidence: Mapping[str, Evidence],
+    full_text: Callable[[str], str],
+    window: TimeWindow,
+    known_entities: Collection[str],
+) -> CheckedClaims:
+    """Hold every claim against the evidence it cites.
+
+    `full_text` returns the whole text of the evidence with this id, beyond its excerpt. `known_entities` keeps
+    `cart` from being taken as named where only `cart-db` is.
+    """
+    record = _Record(evidence, full_text=full_text, window=window, entities=frozenset(known_entities))
+    causes = [_check_cause(f"Root cause {n} ({c.entity})", c, record) for n, c in enumerate(submission.root_causes, 1)]
+    side_submission, side_failures, side_holds = _check_sides(submission, record)
+    holds = side_holds or any(cause.holds for cause in causes)
+    contradictions = _contradictions(submission, holds=holds)
+    verdict = _lowered(submission.verdict, causes, side_failures=len(side_failures))
+    if contradictions:
+        verdict = ReportVerdict.INCONCLUSIVE
+    failures = (*contradictions, *(f for cause in causes for f in cause.failures), *side_failures)
+    changes = {
+        "verdict": verdict,
+        "confidence": _confidence(submission, verdict) if failures else submission.confidence,
+        "root_causes": tuple(
+            cause.model_copy(update={"evidence": claim.citations})
+            for cause, claim in zip(submission.root_causes, causes, strict=True)
+        ),
+    }
+    return CheckedClaims(side_submission.model_copy(update=changes), verdict, failures)
+
+
+class _Record:
+    """The evidence of one investigation, its texts folded once."""
+
+    def __init__(
+        self,
+        evidence: Mapping[str, Evidence],
+        *,
+        full_text: Callable[[str], str],
+        window: TimeWindow,
+        entities: frozenset[str],
+    ) -> None:
+        self._evidence = evidence
+        self._full_text = full_text
+        self._window = window
+        self._entities = entities
+        self._texts: dict[str, QuotedText] = {}
+
+    def weigh(self, citation: Citation) -> _Citing:
+        """Say what is wrong with a citation, and what of it may stay in the report."""
+        if problem := self.problem_of(citation.evidence_id):
+            return _Citing(None, problem)
+        found, bare = self._evidence[citation.evidence_id], Citation(evidence_id=citation.evidence_id)
+        if citation.quote and (problem := self._misquote(found.id, citation.quote)):
+            return _Citing(bare, problem)
+        if not _fits(found, self._window):
+            return _Citing(citation, f"{found.id} looks at a time outside the incident")
+        return _Citing(citation, None)
+
+    def problem_of(self, evidence_id: str) -> str | None:
+        """Say why this id is no evidence; None where it is."""
+        found = self._evidence.get(evidence_id)
+        if found is None:
+            return f"cites {evidence_id}, which is no result of this investigation"
+        if found.status != ToolCallStatus.SUCCEEDED:
+            return f"cites {evidence_id}, a call that did not succeed ({found.status})"
+        return None
+
+    def name(self, entity: str, evidence_ids: Collection[str]) -> bool:
+        """Say whether one of these results names the entity."""
+        return any(
+            entity.casefold() in {e.casefold() for e in self._evidence[i].entities}
+            or self._text(i).names(entity, other_names=self._entities)
+            for i in evidence_ids
+        )
+
+    def _misquote(self, evidence_id: str, quote: str) -> str | None:
+        text = self._text(evidence_id)
+        if text.holds(quote):
+            return None
+        if text.holds_but_for_numbers(quote):
+            return f"quotes {evidence_id} with numbers that differ from the evidence"
+        return f"quotes words that are not in {evidence_id}"
+
+    def _text(self, evidence_id: str) -> QuotedText:
+        if evidence_id not in self._texts:
+            whole, excerpt = self._full_text(evidence_id), self._evidence[evidence_id].excerpt
+            self._texts[evidence_id] = QuotedText(whole if excerpt in whole else f"{whole}\n{excerpt}")
+        return self._texts[evidence_id]
+
+
+def _fits(evidence: Evidence, window: TimeWindow) -> bool:
+    """Say whether what was looked at touches the incident; what carries no window always does."""
+    if evidence.window is None:
+        return True
+    seen = evidence.window
+    if evidence.tool in TOOLS_OF_THE_PAST:
+        return seen.start <= window.end
+    starts, ends = max(seen.start, window.start), min(seen.end, window.end)
+    is_moment = seen.start == seen.end or window.start == window.end
+    return starts < ends or (is_moment and starts == ends)
+
+
+def _check_cause(claim: str, cause: RootCause, record: _Record) -> _Claim:
+    checked = _check_citations(claim, cause.evidence, record)
+    problems = []
+    if not cause.evidence:
+        problems.append("cites no evidence")
+    cited = {c.evidence_id for c in checked.citations}
+    is_named = record.name(cause.entity, cited)
+    if cited and not is_named:
+        problems.append(f"{cause.entity} is named in none of the evidence cited")
+    if cause.change_id and cited and not record.name(cause.change_id, cited):
+        problems.append(f"the change {cause.change_id} is in none of the evidence cited")
+    failures = (*checked.failures, *(CheckFailure(claim=claim, problem=p) for p in problems))
+    return _Claim(checked.citations, failures, holds=checked.holds and is_named)
+
+
+def _check_citations(claim: str, citations: tuple[Citation, ...], record: _Record) -> _Claim:
+    weighed = [record.weigh(c) for c in dict.fromkeys(citations)]
+    problems = dict.fromkeys(w.problem for w in weighed if w.problem)
+    return _Claim(
+        citations=tuple(dict.fromkeys(w.kept for w in weighed if w.kept)),
+        failures=tuple(CheckFailure(claim=claim, problem=p) for p in problems),
+        holds=any(w.problem is None for w in weighed),
+    )
+
+
+def _check_sides(submission: Submission, record: _Record) -> tuple[Submission, tuple[CheckFailure, ...], bool]:
+    """Check what stands beside the causes; return it cleaned, its failures, and whether any of it holds."""
+    factors = [
+        _check_citations(f"Contributing factor {n}", f.evidence, record)
+        for n, f in enumerate(submission.contributing_factors, 1)
+    ]
+    ruled_out = [_check_citations(f"Ruled out {n}", r.evidence, record) for n, r in enumerate(submission.ruled_out, 1)]
+    moments = [
+        _check_citations(f"Timeline {t.at:%H:%M:%S}", (Citation(evidence_id=t.evidence_id),), record)
+        if t.evidence_id
+        else _Claim((), (), holds=False)
+        for t in submission.timeline
+    ]
+    claims = [*factors, *ruled_out, *moments]
+    kept = {
+        "contributing_factors": _with_citations(submission.contributing_factors, factors),
+        "ruled_out": _with_citations(submission.ruled_out, ruled_out),
+        "timeline": tuple(
+            t.model_copy(update={"evidence_id": t.evidence_id if m.citations else None})
+            for t, m in zip(submission.timeline, moments, strict=True)
+        ),
+    }
+    failures = tuple(f for claim in claims for f in claim.failures)
+    return submission.model_copy(update=kept), failures, any(claim.holds for claim in claims)
+
+
+def _with_citations(blocks: tuple[_Cited, ...], claims: list[_Claim]) -> tuple[_Cited, ...]:
+    return tuple(b.model_copy(update={"evidence": c.citations}) for b, c in zip(blocks, claims, strict=True))
+
+
+def _contradictions(submission: Submission, *, holds: bool) -> tuple[CheckFailure, ...]:
+    """Name what the verdict itself lacks or denies."""
+    verdict, problems = submission.verdict, []
+    if verdict in {ReportVerdict.CONFIRMED, ReportVerdict.LIKELY} and not submission.root_causes:
+        problems.append("names no root cause")
+    if verdict is ReportVerdict.NO_INCIDENT and submission.root_causes:
+        problems.append("says that nothing was wrong, and names a root cause")
+    if verdict in {ReportVerdict.NO_INCIDENT, ReportVerdict.EXTERNAL} and not holds:
+        problems.append("rests on no evidence that holds")
+    return tuple(CheckFailure(claim=f"Verdict {verdict}", problem=p) for p in problems)
+
+
+def _lowered(claimed: ReportVerdict, causes: list[_Claim], *, side_failures: int) -> ReportVerdict:
+    """Lower the verdict: by one for each failed claim of the leading cause, to the bottom where none holds.
+
+    What fails beside the leading cause costs `confirmed`, and no more: the cause itself still stands.
+    """
+    lead, *others = causes or [_Claim((), (), holds=True)]
+    down = len(lead.failures) if lead.holds else len(LADDER)
+    if claimed is ReportVerdict.EXTERNAL and down:
+        return ReportVerdict.INCONCLUSIVE
+    if claimed not in LADDER:
+        return claimed
+    lowered = LADDER[min(LADDER.index(claimed) + down, len(LADDER) - 1)]
+    is_flawed = side_failures or any(c.failures for c in others)
+    return ReportVerdict.LIKELY if is_flawed and lowered is ReportVerdict.CONFIRMED else lowered
+
+
+def _confidence(submission: Submission, verdict: ReportVerdict) -> Confidence:
+    """Lower the confidence with the verdict: who was wrong in one claim is not sure of the rest."""
+    if verdict is ReportVerdict.INCONCLUSIVE or submission.confidence is Confidence.LOW:
+        return Confidence.LOW
+    return Confidence.MEDIUM

@@ -1,0 +1,111 @@
+"""The words and number formats that every view of a report shares."""
+
+import json
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+from worker.domain.incident import TimeWindow
+from worker.domain.report import Category, Confidence, Report, RootCause, UsageLine
+from worker.domain.states import ReportVerdict
+
+VERDICT_TITLES = {
+    ReportVerdict.CONFIRMED: "Root cause confirmed",
+    ReportVerdict.LIKELY: "Likely root cause",
+    ReportVerdict.INCONCLUSIVE: "Inconclusive",
+    ReportVerdict.NO_INCIDENT: "No incident",
+    ReportVerdict.EXTERNAL: "External cause",
+}
+
+VERDICT_MEANINGS = {
+    ReportVerdict.CONFIRMED: "The evidence shows the cause and how it led to what users saw.",
+    ReportVerdict.LIKELY: "The evidence fits this cause best, but part of the chain is not shown. Check before acting.",
+    ReportVerdict.INCONCLUSIVE: "No cause is established. What was looked at, and what is missing, stands below.",
+    ReportVerdict.NO_INCIDENT: "The evidence shows normal behaviour: nothing was wrong that needs a cause.",
+    ReportVerdict.EXTERNAL: "The cause lies outside these systems, with somebody else's service.",
+}
+
+CONFIDENCE_WORDS = {
+    Confidence.HIGH: "high confidence",
+    Confidence.MEDIUM: "medium confidence",
+    Confidence.LOW: "low confidence",
+}
+
+_CATEGORY_WORDS = {
+    Category.RESOURCE_CPU: "CPU",
+    Category.RESOURCE_MEMORY: "memory",
+    Category.RESOURCE_DISK: "disk",
+    Category.RESOURCE_POOL: "exhausted pool or quota",
+}
+
+_MINUTE_S, _HOUR_S = 60, 3600
+
+
+def category_words(cause: RootCause) -> str:
+    words = _CATEGORY_WORDS.get(cause.category, cause.category.replace("_", " "))
+    return f"{words}: {cause.category_detail}" if cause.category_detail else words
+
+
+def utc(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def clock(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%H:%M:%S}"
+
+
+def span(window: TimeWindow) -> str:
+    start, end = window.start.astimezone(UTC), window.end.astimezone(UTC)
+    last = clock(end) if start.date() == end.date() else f"{end:%Y-%m-%d %H:%M:%S}"
+    return f"{start:%Y-%m-%d %H:%M:%S} to {last} UTC"
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None or not math.isfinite(seconds):
+        return "unknown"
+    if seconds < _MINUTE_S:
+        return f"{seconds:.1f} s"
+    if seconds < _HOUR_S:
+        return f"{int(seconds // _MINUTE_S)} min {int(seconds % _MINUTE_S)} s"
+    return f"{int(seconds // _HOUR_S)} h {int(seconds % _HOUR_S // _MINUTE_S)} min"
+
+
+def count(value: int | None) -> str:
+    return "unknown" if value is None else f"{value:,}"
+
+
+def dollars(value: float | None) -> str:
+    """Format a cost; an unknown price is never shown as nothing."""
+    if value is None:
+        return "price unknown"
+    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
+
+
+def total_cost(usage: tuple[UsageLine, ...]) -> str:
+    known = [line.cost_usd for line in usage if line.cost_usd is not None]
+    if len(known) == len(usage):
+        return dollars(sum(known))
+    return f"at least {dollars(sum(known))}; some prices unknown" if known else "price unknown"
+
+
+def argument(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def arguments_line(arguments: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={argument(value)}" for name, value in arguments.items())
+
+
+def lowered_line(report: Report) -> str | None:
+    """Say that the claim check lowered the verdict; None where it did not."""
+    if report.submitted_verdict is None:
+        return None
+    failed = len(report.check_failures)
+    claims = "1 claim" if failed == 1 else f"{failed} claims"
+    return (
+        f"The model claimed “{report.submitted_verdict.replace('_', ' ')}”; {claims} did not hold against the evidence."
+    )
+
+
+def evidence_ids(report: Report) -> frozenset[str]:
+    return frozenset(e.id for e in report.evidence)
