@@ -1,0 +1,188 @@
+"""The shared provider client: one call of a model, with its retries, its deadline and errors that say what to do."""
+
+import json
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from worker.domain.conversation import JsonObject, ModelAnswer, ModelRequest, Route
+from worker.errors import (
+    MalformedAnswerError,
+    ProviderError,
+    ProviderUnavailableError,
+    RouteError,
+    TransientError,
+)
+from worker.llm.failures import classify, malformed, read_refusal, refused_sampling, scrub
+from worker.llm.secrets import credential
+from worker.llm.transport import Answered, Transport
+from worker.llm.wires import WIRES, Wire
+from worker.llm.wires.reading import parse_json
+from worker.settings import Settings
+
+FIRST_WAIT_S = 1.0
+LONGEST_WAIT_S = 5.0
+"""What a provider may ask us to wait in place; for more the worker's slot is freed."""
+MALFORMED_ATTEMPTS = 2
+
+_OK = 200
+_REQUEST_IDS = ("request-id", "x-request-id")
+
+
+@dataclass
+class _Call:
+    """One call under way: what is sent, until when, and what it has taken so far."""
+
+    wire: Wire
+    route: Route
+    key: str | None
+    body: JsonObject
+    deadline: float
+    dropped: frozenset[str] = frozenset()
+    attempts: int = 0
+    failures: int = 0
+    spent_s: float = 0.0
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class _SamplingRefusedError(Exception):
+    """The model takes no such parameters: sent again without them, the call can succeed."""
+
+    def __init__(self, names: frozenset[str]) -> None:
+        super().__init__(sorted(names))
+        self.names = names
+
+
+class ProviderClient:
+    """Asks models; safe to share between threads. Times are seconds of a monotonic clock."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._sleep = sleep
+        self._transport = Transport()
+        self._refused: dict[tuple[str, str], frozenset[str]] = {}
+
+    def ask(self, request: ModelRequest, *, route: Route, timeout_s: float) -> ModelAnswer:
+        """Ask once, retries and waits included within `timeout_s`. Raises a ProviderError that names the provider."""
+        try:
+            return self._ask_until_done(self._prepare(request, route, timeout_s))
+        except ProviderError as error:
+            error.provider = route.provider
+            error.args = (f"{route.label}: {error}",)
+            raise
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def _prepare(self, request: ModelRequest, route: Route, timeout_s: float) -> _Call:
+        wire = WIRES.get(route.wire)
+        if wire is None:
+            raise RouteError(f"{route.label} is not asked over a wire ({route.wire})")
+        key = credential(self._settings, route.credential_ref) if route.credential_ref else None
+        body = wire.encode(request, route)
+        call = _Call(wire, route, key, body, deadline=self._clock() + timeout_s)
+        call.headers = {"content-type": "application/json", "accept": "application/json", **wire.headers(key)}
+        self._drop(call, self._refused.get((route.base_url, route.model), frozenset()))
+        return call
+
+    def _ask_until_done(self, call: _Call) -> ModelAnswer:
+        while True:
+            try:
+                return self._finish(call, self._attempt(call))
+            except _SamplingRefusedError as refused:
+                self._remember(call, refused.names)
+            except TransientError as error:
+                call.failures += 1
+                self._wait(call, error)
+
+    def _attempt(self, call: _Call) -> ModelAnswer:
+        """Send one request and read its answer."""
+        call.attempts += 1
+        started = self._clock()
+        left = call.deadline - started
+        if left <= 0:
+            raise ProviderUnavailableError("no time is left for the call; raise its timeout")
+        try:
+            answered = self._transport.post(
+                call.wire.url(call.route), headers=call.headers, body=json.dumps(call.body).encode(), timeout_s=left
+            )
+        finally:
+            call.spent_s += self._clock() - started
+        return _read_answer(call, answered)
+
+    def _wait(self, call: _Call, error: TransientError) -> None:
+        """Wait for the next attempt; raise the error where there is none, or not in time."""
+        allowed = MALFORMED_ATTEMPTS if isinstance(error, MalformedAnswerError) else self._settings.rca_call_attempts
+        pause = error.retry_after_s
+        if pause is None:
+            pause = FIRST_WAIT_S * 2 ** (call.failures - 1) * random.uniform(0.5, 1.0)  # noqa: S311 - not a secret
+        spent = call.failures >= min(allowed, self._settings.rca_call_attempts)
+        if spent or pause > LONGEST_WAIT_S or self._clock() + pause >= call.deadline:
+            raise error
+        self._sleep(pause)
+
+    def _remember(self, call: _Call, names: frozenset[str]) -> None:
+        """Send this model no such parameter again, now or later."""
+        place = (call.route.base_url, call.route.model)
+        self._refused[place] = self._refused.get(place, frozenset()) | names
+        self._drop(call, names)
+
+    def _drop(self, call: _Call, names: frozenset[str]) -> None:
+        call.dropped |= names & call.body.keys()
+        call.body = {name: value for name, value in call.body.items() if name not in names}
+
+    def _finish(self, call: _Call, answer: ModelAnswer) -> ModelAnswer:
+        notes = tuple(f"{name} was not sent: {call.route.label} refuses it" for name in sorted(call.dropped))
+        return answer.model_copy(
+            update={"attempts": call.attempts, "latency_ms": round(call.spent_s * 1000), "notes": notes}
+        )
+
+
+def _read_answer(call: _Call, answered: Answered) -> ModelAnswer:
+    body = _json(answered)
+    if answered.status != _OK:
+        refusal = read_refusal(answered.status, body)
+        if names := refused_sampling(refusal, call.body):
+            raise _SamplingRefusedError(names)
+        raise classify(refusal, key=call.key, retry_after_s=retry_after_s(answered.headers.get("retry-after")))
+    if not isinstance(body, dict):
+        raise malformed("the answer is not a JSON object", status=answered.status)
+    try:
+        answer = call.wire.decode(body)
+    except ProviderError as error:
+        error.args = (scrub(str(error), call.key),)  # the wire does not know the key that an error may quote
+        raise
+    request_id = next((answered.headers[name] for name in _REQUEST_IDS if name in answered.headers), answer.request_id)
+    return answer.model_copy(update={"request_id": request_id})
+
+
+def _json(answered: Answered) -> object:
+    """Parse the body; None where it is no JSON, which under an error status is nothing unusual."""
+    try:
+        return parse_json(answered.body)
+    except ValueError:
+        return None
+
+
+def retry_after_s(value: str | None, *, now: datetime | None = None) -> float | None:
+    """Read a Retry-After header, seconds or an HTTP date; None where it is absent or unreadable."""
+    if value is None:
+        return None
+    text = value.strip()
+    if text.replace(".", "", 1).isdecimal():
+        return float(text)
+    try:
+        until = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max((until.replace(tzinfo=until.tzinfo or UTC) - (now or datetime.now(UTC))).total_seconds(), 0.0)

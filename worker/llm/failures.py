@@ -1,0 +1,197 @@
+"""What a provider's refusal means: one ordered table from status and body to the error that says what to do."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from worker.domain.conversation import JsonObject
+from worker.errors import (
+    ContextOverflowError,
+    InvalidRequestError,
+    MalformedAnswerError,
+    ModelNotFoundError,
+    ModelRefusedError,
+    ProviderAuthError,
+    ProviderError,
+    ProviderQuotaError,
+    ProviderRateLimitedError,
+    ProviderUnavailableError,
+)
+
+PIECE_CHARS = 160  # what is shown of a provider's own words
+_OK = 200
+_UNKNOWN = 0  # an error inside an answer that gives no status
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What the provider said: its status, and the words of its error that classify it."""
+
+    status: int
+    words: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """One row: these statuses, or these words under any status an error may come with."""
+
+    error: Callable[..., ProviderError]
+    fix: str
+    statuses: frozenset[int] = frozenset()
+    pattern: re.Pattern[str] | None = None
+
+    def fits(self, refusal: Refusal) -> bool:
+        if self.pattern and self.pattern.search(refusal.words):
+            return True
+        return refusal.status in self.statuses
+
+
+def _words(*patterns: str) -> re.Pattern[str]:
+    return re.compile("|".join(patterns), re.IGNORECASE)
+
+
+# The first row that fits decides. Words come before the statuses they are hidden under: an empty account
+# answers 429 at OpenAI and 400 at Anthropic, moderation 403 at OpenRouter, a model of another API 404 at OpenAI.
+_RULES: tuple[_Rule, ...] = (
+    _Rule(
+        InvalidRequestError,
+        "this model wants OpenAI's Responses API, which this version does not speak; pick another or use OpenRouter",
+        pattern=_words("v1/responses"),
+    ),
+    _Rule(
+        ProviderQuotaError,
+        "the account has no credit left; top it up or use another key",
+        statuses=frozenset({402}),
+        pattern=_words(
+            "insufficient_quota", "billing_", "billing hard limit", "credit balance", "insufficient credits"
+        ),
+    ),
+    _Rule(
+        ContextOverflowError,
+        "the conversation is larger than the model's context window; shorten it or pick a model with a larger one",
+        statuses=frozenset({413}),
+        pattern=_words(
+            "context_length_exceeded",
+            "prompt is too long",
+            "maximum context length",
+            "context window",
+            "request too large",
+            "input is too long",
+            "exceeds? (the )?context",
+            "request_too_large",
+        ),
+    ),
+    _Rule(
+        ProviderAuthError,
+        "the key is wrong or revoked; check it for extra blanks and for the right variable",
+        statuses=frozenset({401}),
+        pattern=_words("invalid_api_key", "API_KEY_INVALID", "authentication_error"),
+    ),
+    _Rule(
+        ModelNotFoundError,
+        "the provider does not know the model, or the key has no access to it; check the model's name",
+        statuses=frozenset({404}),
+        pattern=_words(
+            "model_not_found", "not_found_error", "is not a valid model", "does not exist or you do not have"
+        ),
+    ),
+    _Rule(
+        ModelRefusedError,
+        "the provider's content filter refused the conversation",
+        pattern=_words("content_policy", "content_filter", "moderation", "flagged"),
+    ),
+    _Rule(
+        ProviderAuthError,
+        "the key may not do this; give it access to the model",
+        statuses=frozenset({403}),
+        pattern=_words("permission_error"),
+    ),
+    _Rule(
+        ProviderRateLimitedError,
+        "wait, run fewer investigations at once, or raise the account's limit",
+        statuses=frozenset({429}),
+        pattern=_words("rate_limit", "too many requests"),
+    ),
+    _Rule(
+        ProviderUnavailableError,
+        "the provider is overloaded or down; see its status page",
+        statuses=frozenset({_UNKNOWN, 408, 409, 425, *range(500, 600)}),
+        pattern=_words("overloaded", "server_error", "api_error", "timeout_error"),
+    ),
+    _Rule(
+        InvalidRequestError,
+        "a redirect is not followed; set the base URL to the final address",
+        statuses=frozenset(range(300, 400)),
+    ),
+)
+_OTHERWISE = _Rule(InvalidRequestError, "the provider refused the request as sent")
+
+
+def read_refusal(status: int, body: Any) -> Refusal:
+    """Read the error of any vendor's body: `{"error": {…}}`, a list of one, or no JSON at all."""
+    body = body[0] if isinstance(body, list) and body else body
+    error = body.get("error", body) if isinstance(body, dict) else body
+    if not isinstance(error, dict):
+        return Refusal(status, str(error or ""), str(error or ""))
+    message = str(error.get("message") or "")
+    kinds = (error.get(name) for name in ("type", "code", "status", "param"))
+    words = " ".join([*(str(kind) for kind in kinds if kind), message])
+    return Refusal(status, words, message)
+
+
+def classify(refusal: Refusal, *, key: str | None = None, retry_after_s: float | None = None) -> ProviderError:
+    """Return the error a refusal stands for, with what to do and a piece of what the provider said."""
+    rule = next((rule for rule in _RULES if rule.fits(refusal)), _OTHERWISE)
+    status = refusal.status or None
+    said = "" if rule.error is ProviderAuthError else _piece(refusal.message, key)  # it may quote the key in part
+    message = f"{status or 'an error'}: {rule.fix}" + (f" (it said: {said})" if said else "")
+    return rule.error(message, status=status, retry_after_s=retry_after_s)
+
+
+def error_inside(body: JsonObject) -> ProviderError | None:
+    """Return the error that an answer with status 200 carries; None where it carries none."""
+    if not body.get("error"):
+        return None
+    refusal = read_refusal(_UNKNOWN, body)
+    error = body["error"]
+    code = error.get("code") if isinstance(error, dict) else None
+    if isinstance(code, int) and code > _OK:
+        refusal = replace(refusal, status=code)
+    return classify(refusal)
+
+
+_SAMPLING = ("temperature", "top_p", "top_k")
+_OUT_OF_RANGE = _words("range", "less than or equal", "greater than or equal", "maximum value", "minimum value")
+
+
+def refused_sampling(refusal: Refusal, sent: Mapping[str, Any]) -> frozenset[str]:
+    """Return the sampling parameters this refusal is about; none when only a value is out of range."""
+    if refusal.status != 400 or _OUT_OF_RANGE.search(refusal.words):  # noqa: PLR2004 - HTTP's bad request
+        return frozenset()
+    return frozenset(name for name in _SAMPLING if name in sent and name in refusal.words)
+
+
+_KEY_LIKE = re.compile(r"\b(sk-|AIza|Bearer\s+|key-)\S+")
+_FRAGMENT = 6
+
+
+def scrub(text: str, key: str | None) -> str:
+    """Take every key out of a text: what looks like one, and each word that holds a fragment of ours."""
+    text = _KEY_LIKE.sub("[key]", text)
+    if not key:
+        return text
+    fragments = {key[i : i + _FRAGMENT] for i in range(max(len(key) - _FRAGMENT + 1, 1))}
+    return " ".join("[key]" if any(f in word for f in fragments) else word for word in text.split())
+
+
+def _piece(text: str, key: str | None) -> str:
+    clean = scrub(text, key)
+    return clean if len(clean) <= PIECE_CHARS else clean[:PIECE_CHARS] + "…"
+
+
+def malformed(what: str, *, status: int) -> MalformedAnswerError:
+    """Build the error for an answer that is not the protocol's."""
+    fix = "check that the base URL is the provider's API" if status == _OK else "see the provider's status page"
+    return MalformedAnswerError(f"{what}; {fix}", status=status)

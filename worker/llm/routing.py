@@ -1,0 +1,150 @@
+"""Which model a role uses, and the route to it."""
+
+from enum import StrEnum
+
+from worker.domain.conversation import Price, Route
+from worker.errors import ConfigError, RouteError
+from worker.llm.catalogue import find_model, reasons
+from worker.llm.providers import ANTHROPIC, DIRECT, OFFLINE, OPENAI, OPENAI_COMPATIBLE, OPENROUTER, PROVIDERS, Provider
+from worker.llm.resolution import ANALYST, DIRECTLY, Resolved, check_mode, choose_mode, resolve
+from worker.settings import Settings
+
+OFFLINE_PICK = f"{OFFLINE.name}/{ANALYST}"
+FREE = Price(input_per_mtok=0.0, output_per_mtok=0.0, source="runs in this process")
+
+
+class Role(StrEnum):
+    """What a model is wanted for."""
+
+    RCA = "rca"
+    JUDGE = "judge"
+
+
+class Router:
+    """Resolves names with one configuration. Building it raises ConfigError if that configuration cannot work."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._mode, self._why_mode = choose_mode(settings)
+        if settings.rca_model != OFFLINE_PICK:
+            check_mode(self._mode, settings)
+        self._rca = self._rca_route()
+        self._judge = self._judge_route()
+        self.warnings: tuple[str, ...] = self._find_warnings()
+
+    def route(self, role: Role, *, named: str | None = None) -> Route:
+        """Return the route of a role, or of the model somebody named. Raises RouteError if that leads nowhere."""
+        if named is not None:
+            return self._route(named, origin="named by the incident")
+        return self._rca if role is Role.RCA else self._judge
+
+    def judge_route(self) -> Route | None:
+        """Return the judge's route; None where no model judges, because the offline analyst cannot."""
+        return None if self._judge.wire == OFFLINE.wire else self._judge
+
+    def explain(self, name: str) -> list[str]:
+        """List the steps from a name to its route, or to what is wrong with it, for people."""
+        steps = [f"mode: {self._mode}, because {self._why_mode}"]
+        try:
+            resolved = self._resolve(name)
+        except RouteError as error:
+            return [*steps, f"refused: {error}"]
+        return [*steps, *resolved.steps, *_facts(self._route(name, origin="asked by name"))]
+
+    def _resolve(self, name: str) -> Resolved:
+        return resolve(name, mode=self._mode, settings=self._settings)
+
+    def _route(self, name: str, *, origin: str) -> Route:
+        resolved = self._resolve(name)
+        provider, card = resolved.provider, find_model(resolved.model)
+        listed = card if provider is not OPENAI_COMPATIBLE else None  # a name there need not mean the vendor's model
+        return Route(
+            provider=provider.name,
+            model=resolved.model,
+            wire=provider.wire,
+            base_url=provider.base_url(self._settings),
+            credential_ref=provider.credential_ref(self._settings),
+            context_window=listed.context_window if listed else None,
+            max_output_tokens=listed.max_output_tokens if listed else None,
+            price=FREE if provider is OFFLINE else listed.price if listed else None,
+            data_leaves_host=provider.leaves_host,
+            picked=name,
+            origin=origin,
+        )
+
+    def _set_route(self, variable: str, name: str) -> Route:
+        try:
+            return self._route(name, origin=variable)
+        except RouteError as error:
+            raise ConfigError(f"{variable}: {error}") from error
+
+    def _rca_route(self) -> Route:
+        if self._settings.rca_model:
+            return self._set_route("RCA_MODEL", self._settings.rca_model)
+        if self._mode == OFFLINE.name:
+            return self._route(OFFLINE_PICK, origin=f"built-in: {self._why_mode}")
+        cheap = self._settings.rca_optimize_costs
+        pick = _default_pick(self._home(), self._settings, cheap=cheap)
+        if pick is None:
+            raise ConfigError("no model is named for openai-compatible; set LLM_OPENAI_COMPATIBLE_MODEL or RCA_MODEL")
+        return self._route(pick, origin=f"built-in with RCA_OPTIMIZE_COSTS={str(cheap).lower()}")
+
+    def _home(self) -> Provider:
+        """Return the provider whose pair of models is the default."""
+        if self._mode != DIRECTLY:
+            return PROVIDERS[self._mode]
+        return next(provider for provider in DIRECT if provider.is_configured(self._settings))
+
+    def _judge_route(self) -> Route:
+        if self._settings.guardrails_llm_model:
+            return self._set_route("GUARDRAILS_LLM_MODEL", self._settings.guardrails_llm_model)
+        provider = PROVIDERS.get(self._rca.provider)
+        pick = _default_pick(provider, self._settings, cheap=True) if provider else None
+        if pick is None:
+            return self._rca
+        if provider is OPENROUTER:
+            pick = f"{provider.name}/{pick}"  # whatever the mode, the judge asks where the investigation asks
+        return self._route(pick, origin=f"built-in: the cheap model of {self._rca.provider}")
+
+    def _find_warnings(self) -> tuple[str, ...]:
+        found = []
+        if self._settings.llm_provider_mode is None and self._mode != OPENROUTER.name:
+            found.append(f"provider mode is {self._mode}: {self._why_mode}")
+        if self._rca.origin.startswith("built-in with") and self._home() not in {OPENROUTER, ANTHROPIC}:
+            found.append(
+                f"the default model is {self._rca.label}: {self._home().name} takes the built-in model's place"
+            )
+        if self._rca.provider == OPENAI.name and reasons(self._rca.model):
+            found.append(
+                f"{self._rca.label} reasons: OpenAI's chat route forgets its reasoning between turns and may refuse"
+                " tools with it; openai/gpt-4.1 or OpenRouter avoid that"
+            )
+        if reasons(self._judge.model):
+            found.append(
+                f"the judge's model {self._judge.label} reasons, slow and costly for a yes or no; pick a plain one"
+            )
+        return tuple(found)
+
+
+def _default_pick(provider: Provider, settings: Settings, *, cheap: bool) -> str | None:
+    """Return a provider's default model; None where only the operator can know one."""
+    if provider is not OPENAI_COMPATIBLE:
+        return provider.cheap if cheap else provider.strong
+    model = settings.llm_openai_compatible_model
+    return f"{provider.name}/{model}" if model else None
+
+
+def _facts(route: Route) -> list[str]:
+    """List what a route carries, unknown said as such."""
+    price = route.price
+    cost = (
+        f"${price.input_per_mtok:g} in, ${price.output_per_mtok:g} out per million ({price.source})" if price else None
+    )
+    return [
+        f"wire: {route.wire}",
+        f"address: {route.base_url or 'none'}",
+        f"credential: {route.credential_ref or 'none'}",
+        f"price: {cost or 'unknown'}",
+        f"context window: {route.context_window or 'unknown'}",
+        f"data leaves the host: {'yes' if route.data_leaves_host else 'no'}",
+    ]

@@ -1,0 +1,244 @@
+"""The OpenAI chat completions wire (https://platform.openai.com/docs/api-reference/chat).
+
+Also what OpenRouter and most other endpoints speak. What they add is taken as it comes: OpenRouter's
+`reasoning_details` and cache marks for Anthropic's models, DeepSeek's `reasoning_content`.
+"""
+
+import json
+from typing import Any
+
+from worker.domain.conversation import (
+    AssistantMessage,
+    JsonObject,
+    JsonOutput,
+    Message,
+    ModelAnswer,
+    ModelRequest,
+    Route,
+    StopReason,
+    SystemMessage,
+    ToolDefinition,
+    ToolMessage,
+    ToolRequest,
+    Usage,
+    UserMessage,
+)
+from worker.errors import MalformedAnswerError
+from worker.llm.catalogue import reasons
+from worker.llm.failures import error_inside
+from worker.llm.wires.caching import EPHEMERAL, marked_messages
+from worker.llm.wires.reading import (
+    as_list,
+    as_object,
+    count_of,
+    fields_of,
+    objects,
+    sent_arguments,
+    text_of,
+    tool_request,
+)
+
+NAME = "openai_chat"
+
+_STOPS = {
+    "stop": StopReason.END,
+    "tool_calls": StopReason.TOOL_USE,
+    "function_call": StopReason.TOOL_USE,
+    "length": StopReason.LENGTH,
+    "content_filter": StopReason.REFUSED,
+}
+_REASONING_TEXT = "reasoning_content"
+_STRICT_WORDS = frozenset(
+    {
+        "type",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+        "enum",
+        "const",
+        "anyOf",
+        "description",
+        "title",
+    }
+    | {"$defs", "$ref"}
+)
+
+
+def url(route: Route) -> str:
+    base = route.base_url.rstrip("/")
+    return base if base.endswith("/chat/completions") else f"{base}/chat/completions"
+
+
+def headers(key: str | None) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"} if key else {}
+
+
+def encode(request: ModelRequest, route: Route) -> JsonObject:
+    marks = _marks(request, route)
+    body: JsonObject = {
+        "model": route.model,
+        "messages": [_message(m, route, marked=i in marks) for i, m in enumerate(request.messages)],
+    }
+    if request.tools:
+        body["tools"] = [_tool(tool) for tool in request.tools]
+        body["tool_choice"] = _tool_choice(request)
+    if request.json_output:
+        body["response_format"] = _response_format(request.json_output)
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    limits = [n for n in (request.max_output_tokens, route.max_output_tokens) if n is not None]
+    if request.max_output_tokens is not None:
+        body[_limit_name(route)] = min(limits)
+    return body | route.parameters
+
+
+def _limit_name(route: Route) -> str:
+    """OpenAI's reasoning models refuse `max_tokens`; other endpoints may know nothing newer."""
+    return "max_completion_tokens" if route.provider == "openai" and reasons(route.model) else "max_tokens"
+
+
+def _marks(request: ModelRequest, route: Route) -> frozenset[int]:
+    """Return the messages to mark for the cache: only Anthropic's models behind OpenRouter need to be told."""
+    if route.provider != "openrouter" or not route.model.startswith("anthropic/"):
+        return frozenset()
+    system = [i for i, message in enumerate(request.messages) if isinstance(message, SystemMessage) and message.text]
+    return marked_messages(request) | frozenset(system[-1:])
+
+
+def _message(message: Message, route: Route, *, marked: bool) -> JsonObject:
+    match message:
+        case SystemMessage() | UserMessage():
+            return {"role": message.role, "content": _content(message.text, marked=marked)}
+        case ToolMessage():
+            text = f"Error: {message.text}" if message.is_error else message.text  # the format has no field for it
+            return {"role": "tool", "tool_call_id": message.request_id, "content": _content(text, marked=marked)}
+        case AssistantMessage():
+            return _assistant(message, route)
+
+
+def _content(text: str, *, marked: bool) -> str | list[JsonObject]:
+    return [{"type": "text", "text": text, "cache_control": EPHEMERAL}] if marked else text
+
+
+def _assistant(message: AssistantMessage, route: Route) -> JsonObject:
+    content = message.text or (None if message.tool_requests else "")
+    sent: JsonObject = {"role": "assistant", "content": content}
+    if message.tool_requests:
+        sent["tool_calls"] = [_tool_call(request) for request in message.tool_requests]
+    if message.wire == NAME:
+        sent |= _reasoning_back(message, route)
+    return sent
+
+
+def _reasoning_back(message: AssistantMessage, route: Route) -> JsonObject:
+    """Return the reasoning this provider wants back: OpenRouter its details, DeepSeek its text on tool turns."""
+    if route.provider == "openrouter":
+        details = [item for item in message.reasoning if item.get("type") != _REASONING_TEXT]
+        return {"reasoning_details": details} if details else {}
+    texts = [text_of(item.get("text")) for item in message.reasoning if item.get("type") == _REASONING_TEXT]
+    return {_REASONING_TEXT: "".join(texts)} if texts and message.tool_requests and route.provider != "openai" else {}
+
+
+def _tool_call(request: ToolRequest) -> JsonObject:
+    function = {"name": request.name, "arguments": json.dumps(sent_arguments(request), ensure_ascii=False)}
+    return {"id": request.id, "type": "function", "function": function}
+
+
+def _tool(tool: ToolDefinition) -> JsonObject:
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return {"type": "function", "function": function}
+
+
+def _tool_choice(request: ModelRequest) -> str | JsonObject:
+    if request.forced_tool:
+        return {"type": "function", "function": {"name": request.forced_tool}}
+    return str(request.tool_choice)
+
+
+def _response_format(output: JsonOutput) -> JsonObject:
+    strict = _is_strict(output.json_schema)
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": output.name, "schema": output.json_schema, "strict": strict},
+    }
+
+
+def _is_strict(schema: JsonObject) -> bool:
+    """Say whether strict mode takes the schema: only words it knows, objects closed, all properties required."""
+    properties = schema.get("properties", {})
+    if schema.keys() - _STRICT_WORDS:
+        return False
+    if schema.get("type") == "object":
+        closed = schema.get("additionalProperties") is False
+        if not closed or set(schema.get("required", ())) != set(properties):
+            return False
+    inner = [*properties.values(), *schema.get("$defs", {}).values(), *schema.get("anyOf", ()), schema.get("items", {})]
+    return all(_is_strict(child) for child in inner)
+
+
+def decode(body: JsonObject) -> ModelAnswer:
+    """Read an answer. Raises MalformedAnswerError, or what an error inside the answer stands for."""
+    if error := error_inside(body):
+        raise error
+    choices = objects(as_list(body.get("choices"), "choices"))
+    if not choices:
+        raise MalformedAnswerError("the answer has no choices")
+    choice = choices[0]
+    if error := error_inside(choice):
+        raise error
+    message = as_object(choice.get("message"), "message")
+    requests = _tool_requests(message, text_of(body.get("id")))
+    refusal = text_of(message.get("refusal"))
+    stop = _STOPS.get(text_of(choice.get("finish_reason")), StopReason.OTHER)
+    if requests and stop is StopReason.END:  # a forced tool ends with "stop"
+        stop = StopReason.TOOL_USE
+    return ModelAnswer(
+        message=AssistantMessage(
+            text=_text(message.get("content")) or refusal,
+            tool_requests=requests,
+            reasoning=_reasoning(message),
+            wire=NAME,
+        ),
+        stop_reason=StopReason.REFUSED if refusal else stop,
+        usage=_usage(body.get("usage")),
+        model=text_of(body.get("model")),
+        request_id=text_of(body.get("id")) or None,
+    )
+
+
+def _text(content: Any) -> str:
+    """Join the text of an answer; some endpoints send it in parts."""
+    return text_of(content) or "".join(text_of(part.get("text")) for part in objects(content))
+
+
+def _tool_requests(message: JsonObject, answer_id: str) -> tuple[ToolRequest, ...]:
+    """Read the tool calls. One without an id gets one that is unique in the conversation."""
+    found = []
+    for index, call in enumerate(objects(message.get("tool_calls"))):
+        function = as_object(call.get("function"), "function of a tool call")
+        request_id = text_of(call.get("id")) or f"{answer_id}-{index}"
+        found.append(tool_request(request_id, text_of(function.get("name")), function.get("arguments", "")))
+    return tuple(found)
+
+
+def _reasoning(message: JsonObject) -> tuple[JsonObject, ...]:
+    if details := objects(message.get("reasoning_details")):
+        return tuple(details)
+    text = text_of(message.get(_REASONING_TEXT))
+    return ({"type": _REASONING_TEXT, "text": text},) if text else ()
+
+
+def _usage(usage: Any) -> Usage:
+    if not isinstance(usage, dict):
+        return Usage()
+    sent = fields_of(usage.get("prompt_tokens_details"))
+    made = fields_of(usage.get("completion_tokens_details"))
+    cached = sent.get("cached_tokens", usage.get("prompt_cache_hit_tokens"))  # the second is DeepSeek's
+    return Usage(
+        input_tokens=count_of(usage.get("prompt_tokens")),
+        cached_input_tokens=count_of(cached),
+        cache_write_tokens=count_of(sent.get("cache_write_tokens")),
+        output_tokens=count_of(usage.get("completion_tokens")),
+        reasoning_tokens=count_of(made.get("reasoning_tokens")),
+    )
