@@ -1,0 +1,144 @@
+"""`rca config` tells what is set, what is wrong and what there is, and never a secret."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from worker.cli.config import variables
+from worker.cli.main import main
+from worker.settings import Settings, is_secret
+
+KEY = "sk-live-0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("RCA_HOME", str(tmp_path))
+
+
+def check() -> Result:
+    return CliRunner().invoke(main, ["config", "check"])
+
+
+def line_of(variable: str, result: Result) -> str:
+    return next(line for line in result.stdout.splitlines() if line.startswith(f"{variable} "))
+
+
+def test_a_clean_configuration_passes() -> None:
+    result = check()
+
+    assert result.exit_code == 0
+    assert result.stderr == ""
+
+
+def test_each_setting_is_shown_with_its_origin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RCA_MAX_TURNS", "12")
+
+    result = check()
+
+    assert line_of("RCA_MAX_TURNS", result).split() == ["RCA_MAX_TURNS", "set", "12"]
+    assert line_of("RCA_WORKER_SLOTS", result).split() == ["RCA_WORKER_SLOTS", "default", "200"]
+    assert line_of("RCA_MODEL", result).split() == ["RCA_MODEL", "default", "unset"]
+
+
+def test_a_secret_is_only_set_or_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        if is_secret(name):
+            monkeypatch.setenv(name.upper(), f"redis://user:{KEY}@host/0")
+
+    result = check()
+
+    assert KEY not in result.output
+    assert "set, not shown" in line_of("OPENAI_API_KEY", result)
+    assert "set, not shown" in line_of("REDIS_URL", result)
+
+
+def test_a_password_inside_an_address_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", f"https://me:{KEY}@gateway/v1")
+
+    assert "https://me:***@gateway/v1" in line_of("OPENAI_BASE_URL", check())
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "accepted"),
+    [
+        ("RCA_LEASE_S", "0", "number > 0"),
+        ("RCA_LOG_LEVEL", "LOUD", "DEBUG, INFO, WARNING, ERROR"),
+        ("RCA_COMMANDS", "perhaps", "true, false"),
+        ("RCA_WORKER_SLOTS", "many", "whole number >= 1"),
+    ],
+)
+def test_a_bad_value_names_the_variable_and_what_fits(
+    variable: str, value: str, accepted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    result = check()
+
+    assert result.exit_code == 1
+    assert f"fail  {variable}: " in result.stderr
+    assert accepted in result.stderr
+
+
+def test_all_bad_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RCA_LEASE_S", "-1")
+    monkeypatch.setenv("RCA_MAX_TURNS", KEY)
+
+    result = check()
+
+    assert "RCA_LEASE_S" in result.stderr
+    assert "RCA_MAX_TURNS" in result.stderr
+    assert KEY not in result.output
+
+
+def test_a_misspelled_variable_is_a_warning_with_the_likely_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RCA_WORKER_SLOT", "5")
+
+    result = check()
+
+    assert result.exit_code == 0
+    assert "did you mean RCA_WORKER_SLOTS?" in result.stderr
+
+
+def test_a_lease_shorter_than_its_heartbeats_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RCA_LEASE_S", "1")
+
+    assert check().exit_code == 1
+
+
+def test_an_open_address_without_a_token_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RCA_HTTP_HOST", "0.0.0.0")
+
+    assert "without RCA_API_TOKEN" in check().stderr
+
+
+def test_a_home_that_is_a_file_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RCA_HOME", str(tmp_path / "file"))
+
+    assert check().exit_code == 1
+
+
+def test_every_variable_is_described() -> None:
+    rows = variables()
+
+    assert [row["variable"] for row in rows] == [name.upper() for name in Settings.model_fields]
+    assert all(row["description"] and row["accepts"] for row in rows)
+
+
+def test_the_list_can_be_a_markdown_table() -> None:
+    result = CliRunner().invoke(main, ["config", "list", "--markdown"])
+
+    lines = result.stdout.splitlines()
+    assert len(lines) == len(Settings.model_fields) + 2
+    assert {line.replace("\\|", "").count("|") for line in lines} == {5}
+
+
+def test_the_list_is_the_same_whatever_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = CliRunner().invoke(main, ["config", "list"]).stdout
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+    assert CliRunner().invoke(main, ["config", "list"]).stdout == before
