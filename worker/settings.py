@@ -116,6 +116,12 @@ class Settings(BaseSettings):
         default=12_000, description="What a model sees of one output; the whole is stored as an artifact."
     )
     rca_commands: bool = Field(default=True, description="Whether `run_command` is offered.")
+    rca_policy_file: Path | None = Field(
+        default=None, description="The operator's `deny` and `allow` patterns of commands; unreadable: all are denied."
+    )
+    rca_kubeconfig: Path | None = Field(
+        default=None, description="KUBECONFIG of the commands that `run_command` runs; unset: they have none."
+    )
 
     # Web
     rca_http_host: str = Field(default="127.0.0.1", description="Address the web server binds.")

@@ -176,6 +176,16 @@ def cancel_all(session: Session, investigation_id: str) -> None:
             _end(session, row, AgentStatus.CANCELLED, now)
 
 
+def cancel_agent(session: Session, agent_id: str) -> None:
+    """Ask one agent to end; one that nobody runs ends at once."""
+    row = session.get(AgentRow, agent_id, with_for_update=True)
+    if row is None or row.finished_at is not None:
+        return
+    row.cancel_requested_at = database_now(session)
+    if row.claim_token is None:
+        _end(session, row, AgentStatus.CANCELLED, row.cancel_requested_at)
+
+
 def is_cancelled(session: Session, claim: Claim) -> bool:
     """Say whether a running step should stop: a cancel was asked for, or the claim is no longer ours."""
     row = AgentRow

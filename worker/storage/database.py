@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
 from worker.errors import StorageUnavailableError
-from worker.storage.types import UtcDateTime
+from worker.storage.types import UtcDateTime, dump_json
 
 POOL_SIZE = 10
 POOL_WAIT_S = 5
@@ -41,6 +41,7 @@ def _sqlite_engine(url: str, pool_size: int) -> Engine:
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_WAIT_S,
+        json_serializer=dump_json,
         connect_args={"check_same_thread": False, "timeout": BUSY_MS / 1000},
     )
     event.listen(engine, "connect", _prepare_sqlite)
@@ -58,6 +59,7 @@ def create_database_engine(url: str, *, pool_size: int = POOL_SIZE) -> Engine:
         max_overflow=0,
         pool_timeout=POOL_WAIT_S,
         pool_pre_ping=True,
+        json_serializer=dump_json,
         connect_args={"connect_timeout": CONNECT_S, "application_name": "rca-worker"},
     )
 

@@ -67,6 +67,32 @@ def get(session: Session, investigation_id: str, *, user_path: str = "/") -> Inv
     return row
 
 
+def lineage(session: Session, investigation_id: str) -> tuple[str, ...]:
+    """Return the investigation and the attempts it goes on from, newest first."""
+    found: list[str] = []
+    following: str | None = investigation_id
+    while following is not None:
+        found.append(following)
+        following = session.get_one(InvestigationRow, following).retry_of
+    return tuple(found)
+
+
+def reopen(session: Session, old: InvestigationRow) -> str:
+    """Queue a new attempt that goes on from the old one. Returns its id."""
+    incident = session.get_one(IncidentRow, old.incident_id)
+    return open_investigation(session, incident, severity_rank=old.severity_rank, retry_of=old.id).id
+
+
+def cancel(session: Session, investigation_id: str) -> None:
+    """Mark the investigation as to be cancelled; one that has not started ends at once."""
+    row, now = InvestigationRow, database_now(session)
+    asked = update(row).where(row.id == investigation_id, row.finished_at.is_(None))
+    session.execute(asked.values(cancel_requested_at=now))
+    waiting = session.get_one(row, investigation_id, populate_existing=True)
+    if waiting.status == InvestigationStatus.QUEUED:
+        finish(session, investigation_id, InvestigationStatus.CANCELLED)
+
+
 @dataclass(frozen=True)
 class Listed:
     """One line of a list of investigations."""

@@ -1,6 +1,6 @@
 """Transcripts: turns and tool calls, stored as they finish and read back in order."""
 
-from sqlalchemy import insert, inspect, literal, select
+from sqlalchemy import insert, literal, select
 from sqlalchemy.orm import Session
 
 from worker.domain.conversation import AssistantMessage
@@ -9,7 +9,7 @@ from worker.domain.report import Series
 from worker.domain.states import ToolCallStatus
 from worker.domain.transcript import Claim, ToolCall, Transcript, Turn
 from worker.storage.database import database_now
-from worker.storage.tables import AgentRow, IncidentRow, InvestigationRow, ToolCallRow, TurnRow
+from worker.storage.tables import AgentRow, Base, IncidentRow, InvestigationRow, ToolCallRow, TurnRow
 
 
 def load(session: Session, agent_id: str) -> Transcript:
@@ -87,11 +87,10 @@ def put_call(session: Session, claim: Claim, call: ToolCall) -> None:
 
 def copy(session: Session, from_agent: str, to_agent: str) -> None:
     """Give one agent the turns and tool calls of another."""
-    tables: tuple[type[TurnRow | ToolCallRow], ...] = (TurnRow, ToolCallRow)
-    for table in tables:
-        columns = {c.name: c for c in inspect(table).columns if c.name != "agent_id"}
-        rows = select(literal(to_agent), *columns.values()).where(table.agent_id == from_agent)
-        session.execute(insert(table).from_select(["agent_id", *columns], rows))
+    for table in (Base.metadata.tables["turns"], Base.metadata.tables["tool_calls"]):
+        others = [c for c in table.columns if c.name != "agent_id"]
+        rows = select(literal(to_agent), *others).where(table.c.agent_id == from_agent)
+        session.execute(insert(table).from_select(["agent_id", *(c.name for c in others)], rows))
 
 
 def _to_turn(row: TurnRow, calls: tuple[ToolCall, ...]) -> Turn:

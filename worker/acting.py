@@ -1,0 +1,93 @@
+"""Runs one allowed tool call and stores its result, redacted and no longer than a model should read."""
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from worker.domain.states import ToolCallStatus
+from worker.domain.tooling import ToolContext, ToolOutput
+from worker.domain.transcript import Claim, ToolCall, Transcript
+from worker.errors import ToolError
+from worker.ops import metrics
+from worker.services import Services
+from worker.storage import agents, artifacts, investigations, transcripts
+from worker.tools.command import RunCommand
+from worker.tools.output import shorten
+from worker.tools.toolbox import Toolbox, build_toolbox
+from worker.tools.window import incident_window
+
+INLINE_CHARS = 2000
+"""A longer output is kept as an artifact too, so that the transcript may let go of it."""
+CANCEL_POLL_S = 1.0
+
+
+def toolbox_for(services: Services, transcript: Transcript) -> Toolbox:
+    """Return the tools this incident offers. Raises `MissingInputError` if it names data that is not there."""
+    extra = [RunCommand(services.policy)] if services.settings.rca_commands else []
+    return build_toolbox(transcript.event, settings=services.settings, extra=extra)
+
+
+def run_call(services: Services, claim: Claim, *, toolbox: Toolbox, transcript: Transcript, call: ToolCall) -> None:
+    """Run the call and commit what came of it, success or failure."""
+    started = time.monotonic()
+    context = _context(services, claim, transcript)
+    try:
+        output = toolbox.run(call.tool, call.arguments or {}, context)
+        done = replace(call, status=ToolCallStatus.SUCCEEDED)
+    except ToolError as error:
+        output = ToolOutput(text=str(error))
+        done = replace(call, status=ToolCallStatus.FAILED, reason=error.reason)
+    elapsed_s = time.monotonic() - started
+    metrics.TOOL_CALLS.labels(tool=call.tool, status=done.status).inc()
+    metrics.TOOL_CALL_SECONDS.labels(tool=call.tool).observe(elapsed_s)
+    _store(services, claim, replace(done, duration_ms=round(elapsed_s * 1000)), output)
+
+
+def _store(services: Services, claim: Claim, call: ToolCall, output: ToolOutput) -> None:
+    whole = services.redactor.scrub(output.text)
+    series = tuple(output.series)
+    with services.database.transaction() as session:
+        agents.hold(session, claim)
+        artifact_id = None
+        if len(whole) > INLINE_CHARS:
+            owner = claim.agent.investigation_id
+            artifact_id = artifacts.add(session, owner, evidence_id=call.evidence_id, text=whole)
+        text = shorten(whole, services.settings.rca_tool_output_chars, artifact_id=artifact_id) or whole
+        stored = replace(
+            call, text=text, artifact_id=artifact_id, window=output.window, entities=output.entities, series=series
+        )
+        transcripts.put_call(session, claim, stored)
+
+
+def _context(services: Services, claim: Claim, transcript: Transcript) -> ToolContext:
+    left_s = (claim.agent.deadline_at - datetime.now(UTC)).total_seconds()
+    return ToolContext(
+        window=incident_window(transcript.event, services.settings),
+        deadline=time.monotonic() + min(services.settings.rca_tool_timeout_s, max(left_s, 0)),
+        is_cancelled=_CancelFlag(services, claim),
+        read_artifact=lambda artifact_id: _read_artifact(services, claim, artifact_id),
+    )
+
+
+def _read_artifact(services: Services, claim: Claim, artifact_id: str) -> str:
+    with services.database.transaction() as session:
+        own = investigations.lineage(session, claim.agent.investigation_id)
+        return artifacts.read(session, own, artifact_id)
+
+
+class _CancelFlag:
+    """Asks the database at most once a second whether the step should stop."""
+
+    def __init__(self, services: Services, claim: Claim) -> None:
+        self._services = services
+        self._claim = claim
+        self._asked_at = time.monotonic()
+        self._is_cancelled = False
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if not self._is_cancelled and now - self._asked_at >= CANCEL_POLL_S:
+            self._asked_at = now
+            with self._services.database.transaction() as session:
+                self._is_cancelled = agents.is_cancelled(session, self._claim)
+        return self._is_cancelled

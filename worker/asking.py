@@ -1,0 +1,69 @@
+"""Asks a model on behalf of a claimed step, within the step's time, and books what it cost."""
+
+from datetime import UTC, datetime
+
+from worker.domain.conversation import ModelAnswer, ModelRequest, Route
+from worker.domain.states import Purpose
+from worker.domain.transcript import Claim, Limits
+from worker.errors import TransientError, WorkerError
+from worker.llm.prices import cost_usd
+from worker.ops import metrics
+from worker.services import Services
+from worker.settings import Settings
+from worker.storage import usage
+
+
+def limits_of(settings: Settings) -> Limits:
+    return Limits(
+        max_turns=settings.rca_max_turns,
+        max_tokens=settings.rca_max_tokens,
+        max_cost_usd=settings.rca_max_cost_usd,
+        max_seconds=settings.rca_max_seconds,
+    )
+
+
+def ask(
+    services: Services, claim: Claim, *, purpose: Purpose, route: Route, request: ModelRequest
+) -> tuple[ModelAnswer, usage.Call]:
+    """Ask the model; return its answer and the booking to store with it. A failed call is booked here.
+
+    Raises the typed errors of the provider client, and `TransientError` when no time is left.
+    """
+    timeout_s = _timeout_s(services.settings, claim, purpose)
+    try:
+        answer = services.model.ask(request, route=route, timeout_s=timeout_s)
+    except WorkerError as error:
+        _book_failure(services, claim, usage.Call(purpose, route, error.reason))
+        raise
+    cost = cost_usd(answer.usage, route.price)
+    booking = usage.Call(
+        purpose, route, "ok", answer.usage, cost_usd=cost, attempts=answer.attempts, latency_ms=answer.latency_ms
+    )
+    _count(booking)
+    return answer, booking
+
+
+def _timeout_s(settings: Settings, claim: Claim, purpose: Purpose) -> float:
+    left_s = (claim.agent.deadline_at - datetime.now(UTC)).total_seconds()
+    if left_s <= 0:
+        raise TransientError("the investigation's time ran out before the call")
+    own_s = settings.rca_judge_timeout_s if purpose is Purpose.JUDGE else settings.rca_call_timeout_s
+    return min(left_s, own_s)
+
+
+def _book_failure(services: Services, claim: Claim, call: usage.Call) -> None:
+    metrics.MODEL_CALLS.labels(purpose=call.purpose, model=call.route.label, outcome=call.outcome).inc()
+    with services.database.transaction() as session:
+        usage.book(session, claim.agent, call)
+
+
+def _count(call: usage.Call) -> None:
+    names = {"purpose": call.purpose, "model": call.route.label}
+    metrics.MODEL_CALLS.labels(**names, outcome=call.outcome).inc()
+    metrics.MODEL_CALL_SECONDS.labels(**names).observe(call.latency_ms / 1000)
+    for kind in ("input", "cached_input", "output", "reasoning"):
+        metrics.TOKENS.labels(**names, kind=kind).inc(getattr(call.usage, f"{kind}_tokens") or 0)
+    if call.cost_usd is None:
+        metrics.UNPRICED_CALLS.labels(model=call.route.label).inc()
+    else:
+        metrics.COST_USD.labels(**names).inc(call.cost_usd)

@@ -1,0 +1,56 @@
+"""The composition root: settings become services, once per process and after any fork."""
+
+import threading
+from datetime import timedelta
+
+from worker.celery import Sender, app
+from worker.domain.conversation import ModelAnswer, ModelRequest, Route
+from worker.guardrails.policy import load_policy
+from worker.investigation.offline.analyst import OfflineAnalyst
+from worker.llm.client import ProviderClient
+from worker.llm.routing import Router
+from worker.ops.redaction import Redactor
+from worker.services import Model, Services
+from worker.settings import Settings, load_settings
+from worker.storage.database import Database
+from worker.storage.heartbeat import Heartbeat
+
+
+class Models:
+    """Sends a call to whatever answers its route."""
+
+    def __init__(self, *, offline: Model, providers: Model) -> None:
+        self._offline = offline
+        self._providers = providers
+
+    def ask(self, request: ModelRequest, *, route: Route, timeout_s: float) -> ModelAnswer:
+        model = self._offline if route.wire == "offline" else self._providers
+        return model.ask(request, route=route, timeout_s=timeout_s)
+
+
+def build_services(settings: Settings) -> Services:
+    """Return the services of this process. Nothing is connected yet; the heartbeat starts with the worker."""
+    lease = timedelta(seconds=settings.rca_lease_s)
+    return Services(
+        settings=settings,
+        database=Database(settings.database),
+        heartbeat=Heartbeat(settings.database, lease=lease, every_s=settings.rca_heartbeat_s),
+        model=Models(offline=OfflineAnalyst(), providers=ProviderClient(settings)),
+        router=Router(settings),
+        redactor=Redactor(settings.secrets),
+        policy=load_policy(settings.rca_policy_file),
+        send=Sender(app),
+    )
+
+
+_mutex = threading.Lock()
+_services: Services | None = None
+
+
+def get_services() -> Services:
+    """Return this process's services, building them at the first call."""
+    global _services  # noqa: PLW0603  # one per process is the point
+    with _mutex:
+        if _services is None:
+            _services = build_services(load_settings())
+        return _services

@@ -1,0 +1,85 @@
+"""The Celery app: it carries wake-ups, nothing else. What is true stands in SQL."""
+
+import logging
+from collections.abc import Iterable
+
+import structlog
+from celery import Celery
+from kombu.entity import Queue as KombuQueue
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from worker.domain.states import Queue
+from worker.settings import Settings, load_settings
+from worker.storage.outbox import WakeUp
+
+log = structlog.get_logger()
+
+CONNECT_S = 2.0
+"""Longer than this no step waits for the queue: the outbox sends again."""
+
+
+def create_app(settings: Settings) -> Celery:
+    """Return the app: early acknowledgement, no results, JSON, events for Flower."""
+    app = Celery(
+        "rca", broker=settings.redis_url or "redis://127.0.0.1:6379/0", include=["worker.tasks", "worker.lifecycle"]
+    )
+    app.conf.update(
+        task_acks_late=False,
+        task_ignore_result=True,
+        task_store_errors_even_if_ignored=False,
+        task_serializer="json",
+        accept_content=["json"],
+        task_queues=[KombuQueue(q.value, routing_key=q.value) for q in Queue],
+        task_default_queue=Queue.RCA.value,
+        task_send_sent_event=True,
+        worker_send_task_events=True,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        task_publish_retry=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "socket_connect_timeout": CONNECT_S,
+            "socket_timeout": CONNECT_S * 5,
+            "socket_keepalive": True,
+            "retry_on_timeout": False,
+            "max_retries": 0,
+        },
+    )
+    return app
+
+
+app = create_app(load_settings())
+
+
+class Sender:
+    """Puts wake-ups on the queue. It never raises: what could not be sent stays in the outbox."""
+
+    def __init__(self, celery_app: Celery) -> None:
+        self._app = celery_app
+        self._is_down = False
+
+    def __call__(self, wake_ups: Iterable[WakeUp]) -> None:
+        for wake_up in wake_ups:
+            if not self._send(wake_up):
+                return
+
+    def _send(self, wake_up: WakeUp) -> bool:
+        try:
+            self._app.send_task(wake_up.step.task, args=wake_up.arguments, queue=wake_up.queue, ignore_result=True)
+        except (OperationalError, RedisError, OSError) as error:
+            if not self._is_down:
+                log.warning("queue_unreachable", error=type(error).__name__)
+            self._is_down = True
+            return False
+        if self._is_down:
+            log.info("queue_reached")
+        self._is_down = False
+        return True
+
+
+logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)  # two lines a message tell nothing ours do not
+logging.getLogger("celery.app.trace").setLevel(logging.WARNING)

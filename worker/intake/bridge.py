@@ -1,0 +1,194 @@
+"""The bridge: events on the Redis stream become rows, and only then are they acknowledged."""
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from worker.domain.incident import IncidentEvent
+from worker.errors import EventError, StorageUnavailableError
+from worker.intake.events import parse_event
+
+log = structlog.get_logger()
+
+GROUP = "rca-intake"
+FIELD = "event"
+BLOCK_MS = 200
+BATCH = 50
+ABANDONED_MS = 5000
+"""A message that another bridge read this long ago and did not acknowledge is taken over."""
+PAUSE_S = (0.2, 5.0)
+"""Shortest and longest wait while Redis or the database is away."""
+
+MOVE_LIST = """
+local moved = 0
+while moved < tonumber(ARGV[1]) do
+  local event = redis.call('RPOP', KEYS[1])
+  if not event then break end
+  redis.call('XADD', KEYS[2], '*', 'event', event, 'via', 'list')
+  moved = moved + 1
+end
+return moved
+"""
+"""Moves pushed events to the stream in one atomic step, so that a crash can neither lose nor double one."""
+
+Fields = dict[bytes, bytes]
+
+
+@dataclass(frozen=True)
+class Names:
+    """The keys the bridge works on."""
+
+    stream: str
+    list: str
+
+    @property
+    def rejected(self) -> str:
+        return f"{self.stream}:rejected"
+
+
+class Bridge:
+    """Reads the stream as one consumer of a group. `accept(event, via, delivery)` returns when the event is on disk.
+
+    The delivery's name makes a message that is read twice the same event. `scrub` takes secrets out of what is kept
+    of a rejected one.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        names: Names,
+        *,
+        accept: Callable[[IncidentEvent, str, str], None],
+        scrub: Callable[[str], str],
+    ) -> None:
+        self._redis = redis
+        self._names = names
+        self._accept = accept
+        self._scrub = scrub
+        self._consumer = f"bridge-{uuid4().hex[:12]}"
+        self._move_list = redis.register_script(MOVE_LIST)
+        self._is_interrupted = False
+        self._pause_s = PAUSE_S[0]
+
+    def run(self, stopping: threading.Event) -> None:
+        """Work until told to stop; outages are waited out, with one log line when they begin and one when they end."""
+        while not stopping.is_set():
+            try:
+                self.prepare()
+                while not stopping.is_set():
+                    self.work()
+                    self._resumed()
+            except (RedisError, StorageUnavailableError) as error:
+                self._interrupted(type(error).__name__)
+                stopping.wait(self._pause_s)
+                self._pause_s = min(self._pause_s * 2, PAUSE_S[1])
+        self._leave()
+
+    def prepare(self) -> None:
+        """Make the stream and its group if they are not there (again)."""
+        try:
+            self._redis.xgroup_create(self._names.stream, GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+    def work(self) -> int:
+        """Take in what has come: from the list, from bridges that died, from the stream. Returns how many events."""
+        self._move_list(keys=[self._names.list, self._names.stream], args=[BATCH])
+        messages = [*self._own_pending(), *self._abandoned(), *self._new()]
+        for message_id, fields in messages:
+            self._take(message_id, fields)
+        if messages:
+            self._trim()
+        return len(messages)
+
+    def _own_pending(self) -> list[tuple[bytes, Fields]]:
+        """Return what this bridge read and could not store, because the database was away."""
+        return self._read("0", block=None) if self._is_interrupted else []
+
+    def _abandoned(self) -> list[tuple[bytes, Fields]]:
+        claimed: Any = self._redis.xautoclaim(
+            self._names.stream, GROUP, self._consumer, min_idle_time=ABANDONED_MS, start_id="0-0", count=BATCH
+        )
+        return [(i, f) for i, f in claimed[1] if f is not None]
+
+    def _new(self) -> list[tuple[bytes, Fields]]:
+        return self._read(">", block=BLOCK_MS)
+
+    def _read(self, start: str, *, block: int | None) -> list[tuple[bytes, Fields]]:
+        found: Any = self._redis.xreadgroup(
+            GROUP, self._consumer, {self._names.stream: start}, count=BATCH, block=block
+        )
+        streams = found.items() if isinstance(found, dict) else found or []
+        return [(i, f) for _, batches in streams for i, f in _flat(batches) if f]
+
+    def _take(self, message_id: bytes, fields: Fields) -> None:
+        try:
+            event = parse_event(_payload(fields))
+            via = fields.get(b"via", b"stream").decode(errors="replace")
+            self._accept(event, via, f"{self._names.stream}:{message_id.decode()}")
+        except EventError as error:
+            self._reject(message_id, fields, str(error))
+        else:
+            self._redis.xack(self._names.stream, GROUP, message_id)
+
+    def _reject(self, message_id: bytes, fields: Fields, reason: str) -> None:
+        """Set a bad event aside with the reason, in one step with its acknowledgement."""
+        kept = {k.decode(errors="replace"): self._scrub(v.decode(errors="replace")) for k, v in fields.items()}
+        entry = {"reason": reason, "message_id": message_id.decode(), "fields": json.dumps(kept, ensure_ascii=False)}
+        with self._redis.pipeline(transaction=True) as both:
+            both.xadd(self._names.rejected, entry)  # type: ignore[arg-type]  # the stubs want invariant values
+            both.xack(self._names.stream, GROUP, message_id)
+            both.execute()
+        log.warning("event_rejected", message_id=message_id.decode(), reason=reason)
+
+    def _trim(self) -> None:
+        """Trim the stream behind what is acknowledged, and not a message further."""
+        pending: Any = self._redis.xpending(self._names.stream, GROUP)
+        groups: Any = self._redis.xinfo_groups(self._names.stream)
+        delivered = next(g["last-delivered-id"] for g in groups if g["name"] in {GROUP, GROUP.encode()})
+        self._redis.xtrim(self._names.stream, minid=pending["min"] or delivered, approximate=False)
+
+    def _leave(self) -> None:
+        """Take this consumer off the group if nothing is pending on it; else its messages are taken over."""
+        try:
+            pending: Any = self._redis.xpending_range(self._names.stream, GROUP, "-", "+", 1, self._consumer)
+            if not pending:
+                self._redis.xgroup_delconsumer(self._names.stream, GROUP, self._consumer)
+        except RedisError as error:
+            log.info("consumer_left_behind", error=type(error).__name__)
+
+    def _interrupted(self, error: str) -> None:
+        if not self._is_interrupted:
+            log.warning("intake_interrupted", error=error)
+        self._is_interrupted = True
+
+    def _resumed(self) -> None:
+        if self._is_interrupted:
+            log.info("intake_resumed")
+        self._is_interrupted, self._pause_s = False, PAUSE_S[0]
+
+
+def rejected_events(redis: Redis, names: Names, *, limit: int = 100) -> list[dict[str, str]]:
+    """Return the newest rejected events: id, reason, message_id, fields (JSON)."""
+    entries: Any = redis.xrevrange(names.rejected, count=limit)
+    return [{"id": i.decode(), **{k.decode(): v.decode() for k, v in f.items()}} for i, f in entries]
+
+
+def _payload(fields: Fields) -> bytes:
+    payload = fields.get(FIELD.encode())
+    if payload is None:
+        raise EventError(f"the message has no field {FIELD!r}: send XADD KEY '*' {FIELD} '<json>'")
+    return payload
+
+
+def _flat(batches: Any) -> list[tuple[bytes, Fields]]:
+    """Level the two shapes in which clients answer: a list of messages, or a list of lists of them."""
+    return [m for batch in batches for m in (batch if isinstance(batch, list) else [batch])]

@@ -1,0 +1,141 @@
+"""The conversation, rebuilt from rows: what stands in it never changes, so a provider's prefix cache hits."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from worker.domain.conversation import (
+    Message,
+    ModelRequest,
+    Route,
+    SystemMessage,
+    ToolDefinition,
+    ToolMessage,
+    UserMessage,
+)
+from worker.domain.incident import TimeWindow
+from worker.domain.states import ToolCallStatus
+from worker.domain.transcript import ToolCall, Transcript, Turn
+from worker.investigation.budget import CHARS_PER_TOKEN, Bound, NextCall, Stage, expected_tokens
+from worker.investigation.fence import fence
+from worker.investigation.prompts import prompt_version, render_prompt
+from worker.investigation.submission import SUBMIT_REPORT
+
+WINDOW_SHARE = 0.7
+"""Old outputs shrink when the conversation would fill more of the context window than this."""
+KEPT_TURNS = 2
+"""The newest turns are never shrunk."""
+PROMPTS = ("investigator", "incident", "nudge", "last_turn")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the first message tells: the window, and which sources there are."""
+
+    nonce: str
+    window: TimeWindow
+    sources: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a call is made of, whatever its budget then allows."""
+
+    transcript: Transcript
+    scene: Scene
+    tools: tuple[ToolDefinition, ...]
+    route: Route
+
+
+def build_request(draft: Draft, bound: Bound) -> ModelRequest:
+    """Return the next call: everything said so far, with the tools that may still be used."""
+    is_last = bound.stage is Stage.LAST
+    note = note_before(draft.transcript, bound)
+    said = build_messages(_fitted(draft.transcript, draft.route), draft.scene)
+    return ModelRequest(
+        messages=(*said, UserMessage(text=note)) if note else said,
+        tools=(SUBMIT_REPORT,) if is_last else (*draft.tools, SUBMIT_REPORT),
+        forced_tool=SUBMIT_REPORT.name if is_last else None,
+        max_output_tokens=draft.route.max_output_tokens,
+    )
+
+
+def next_call(draft: Draft, turn_no: int) -> NextCall:
+    """Return what the next call is expected to take, by the size of its request."""
+    chars = len(build_request(draft, Bound(Stage.OPEN)).model_dump_json())
+    return NextCall(turn_no, expected_tokens(chars), draft.route.price)
+
+
+def prompt_versions() -> dict[str, str]:
+    return {name: prompt_version(name) for name in PROMPTS}
+
+
+def build_messages(transcript: Transcript, scene: Scene) -> tuple[Message, ...]:
+    """Return system prompt, incident, and every finished turn with its results."""
+    first = render_prompt("incident", window=_iso(scene.window), incident=_incident(transcript, scene))
+    opening = (SystemMessage(text=render_prompt("investigator")), UserMessage(text=first))
+    return (*opening, *(m for turn in transcript.turns for m in _turn_messages(turn, scene.nonce)))
+
+
+def note_before(transcript: Transcript, bound: Bound) -> str | None:
+    """Return what the user side says before the next turn, if anything."""
+    if bound.stage is Stage.LAST:
+        return render_prompt("last_turn", reason=bound.reason)
+    last = transcript.last_turn
+    return render_prompt("nudge") if last is not None and not last.calls else None
+
+
+def _incident(transcript: Transcript, scene: Scene) -> str:
+    event = transcript.event.model_dump(mode="json", exclude={"raw", "llm", "model", "idempotency_key"})
+    event["started_at"] = _moment(transcript.started_at)
+    payload = {"event": event, "window": _iso(scene.window), "sources": dict(scene.sources)}
+    return fence(json.dumps(payload, indent=1, ensure_ascii=False), scene.nonce)
+
+
+def _turn_messages(turn: Turn, nonce: str) -> tuple[Message, ...]:
+    note = (UserMessage(text=turn.note),) if turn.note else ()
+    return (*note, turn.message, *(_result(call, nonce) for call in turn.calls))
+
+
+def _result(call: ToolCall, nonce: str) -> ToolMessage:
+    return ToolMessage(
+        request_id=call.request_id,
+        name=call.tool,
+        text=f"evidence_id: {call.evidence_id}\n{fence(call.text or '', nonce)}",
+        is_error=call.status is not ToolCallStatus.SUCCEEDED,
+    )
+
+
+def _fitted(transcript: Transcript, route: Route) -> Transcript:
+    """Shrink the oldest outputs to a line with their artifact's id until the rest fits the window."""
+    if route.context_window is None:
+        return transcript
+    excess = _chars(transcript) - int(route.context_window * CHARS_PER_TOKEN * WINDOW_SHARE)
+    turns = list(transcript.turns)
+    for i, turn in enumerate(turns[:-KEPT_TURNS]):
+        if excess <= 0:
+            break
+        calls = tuple(_shrunk(c) for c in turn.calls)
+        excess -= sum(len(c.text or "") for c in turn.calls) - sum(len(c.text or "") for c in calls)
+        turns[i] = replace(turn, calls=calls)
+    return replace(transcript, turns=tuple(turns))
+
+
+def _chars(transcript: Transcript) -> int:
+    texts = sum(len(c.text or "") for c in transcript.calls)
+    return texts + sum(len(t.message.model_dump_json()) for t in transcript.turns)
+
+
+def _shrunk(call: ToolCall) -> ToolCall:
+    if call.artifact_id is None:
+        return call
+    return replace(call, text=f"[taken out to save room; read_artifact(id={call.artifact_id!r}) returns it whole]")
+
+
+def _iso(window: TimeWindow) -> dict[str, str]:
+    return {"start": _moment(window.start), "end": _moment(window.end)}
+
+
+def _moment(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,108 @@
+"""One turn's open commands: decided by what the judge said of them before, or by the judge in one call."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from sqlalchemy.orm import Session
+
+from worker.asking import ask, limits_of
+from worker.domain.conversation import Route
+from worker.domain.states import JudgeVerdict, Purpose, ToolCallStatus
+from worker.domain.transcript import Claim, Spent, ToolCall
+from worker.errors import LeaseLostError, StorageUnavailableError, WorkerError
+from worker.guardrails import judge as guard
+from worker.guardrails.judge import JudgedCommand, Judgement
+from worker.ops import metrics
+from worker.services import Services
+from worker.storage import transcripts, usage, verdicts
+
+LAYER = "judge"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A turn's calls after the judge, with what is to be stored besides: new verdicts by key, the call's booking."""
+
+    calls: tuple[ToolCall, ...]
+    fresh: Mapping[str, Judgement]
+    booking: usage.Call | None
+    model: str
+
+
+@dataclass(frozen=True)
+class _Asked:
+    judgements: dict[str, Judgement]
+    booking: usage.Call | None = None
+    is_answer: bool = False
+
+
+def judge(services: Services, claim: Claim, *, calls: tuple[ToolCall, ...], user_path: str, spent: Spent) -> Judged:
+    """Decide every open command of the turn. Whatever goes wrong on the way is a denial, never an allowance."""
+    route = claim.agent.judge_route
+    model = route.label if route else "none"
+    commands = [_command(c, claim.agent.role) for c in calls if c.status is ToolCallStatus.PROPOSED]
+    keys = {
+        c.id: guard.cache_key(c, user_path=user_path, policy_version=services.policy.version, model=model)
+        for c in commands
+    }
+    with services.database.transaction() as session:
+        kept = verdicts.find(session, list(keys.values()))
+    known = {i: Judgement(*kept[key]) for i, key in keys.items() if key in kept}
+    unknown = [c for c in commands if c.id not in known]
+    asked = _ask(services, claim, route, commands=unknown, spent=spent) if unknown else _Asked({})
+    fresh = {keys[i]: judgement for i, judgement in asked.judgements.items()} if asked.is_answer else {}
+    return Judged(_settled(calls, known | asked.judgements), fresh, asked.booking, model)
+
+
+def store(session: Session, claim: Claim, judged: Judged) -> None:
+    """Write the decided calls, the new verdicts, and what the judge cost."""
+    for call in judged.calls:
+        transcripts.put_call(session, claim, call)
+    for key, judgement in judged.fresh.items():
+        verdicts.keep(session, key, verdict=judgement.verdict, reason=judgement.reason, model=judged.model)
+    if judged.booking is not None:
+        usage.book(session, claim.agent, judged.booking)
+
+
+def _command(call: ToolCall, role: str) -> JudgedCommand:
+    return JudgedCommand(id=call.evidence_id, command=call.command or "", tool=call.tool, role=role)
+
+
+def _ask(
+    services: Services, claim: Claim, route: Route | None, *, commands: list[JudgedCommand], spent: Spent
+) -> _Asked:
+    ids = [c.id for c in commands]
+    refusal = _refusal(services, route, spent)
+    if refusal is not None or route is None:
+        return _Asked(guard.denied_all(ids, refusal or "there is no judge"))
+    try:
+        request = guard.judge_request(commands)
+        answer, booking = ask(services, claim, purpose=Purpose.JUDGE, route=route, request=request)
+    except (LeaseLostError, StorageUnavailableError):
+        raise  # says nothing of the judge: the step is tried again
+    except WorkerError as error:
+        return _Asked(guard.denied_all(ids, f"the judge did not answer ({error.reason})"))
+    return _Asked(guard.parse_verdicts(answer, ids), booking, is_answer=True)
+
+
+def _refusal(services: Services, route: Route | None, spent: Spent) -> str | None:
+    """Say why the judge cannot be asked at all; None if it can."""
+    limits = limits_of(services.settings)
+    if route is None:
+        return "no rule proves it read-only and there is no model to judge it"
+    if spent.tokens >= limits.max_tokens or spent.cost_usd >= limits.max_cost_usd:
+        return "no rule proves it read-only and the budget leaves no room for the judge"
+    return None
+
+
+def _settled(calls: tuple[ToolCall, ...], judgements: Mapping[str, Judgement]) -> tuple[ToolCall, ...]:
+    return tuple(_decided(c, judgements[c.evidence_id]) if c.evidence_id in judgements else c for c in calls)
+
+
+def _decided(call: ToolCall, judgement: Judgement) -> ToolCall:
+    metrics.JUDGE_VERDICTS.labels(verdict=judgement.verdict).inc()
+    if judgement.verdict is JudgeVerdict.ALLOW:
+        return replace(call, status=ToolCallStatus.ALLOWED, layer=LAYER, reason=judgement.reason)
+    metrics.DENIALS.labels(layer=LAYER).inc()
+    text = f"Denied by {LAYER}: {judgement.reason}"
+    return replace(call, status=ToolCallStatus.DENIED, layer=LAYER, reason=judgement.reason, text=text)

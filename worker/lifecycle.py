@@ -1,0 +1,74 @@
+"""A worker process from its start to its orderly end."""
+
+import os
+import threading
+import time
+from typing import Any
+
+import structlog
+from celery.signals import setup_logging, task_revoked, worker_ready, worker_shutting_down
+from redis import Redis
+
+from worker.bootstrap import get_services
+from worker.errors import StorageUnavailableError
+from worker.ops.logging import configure_logging
+from worker.services import Services
+from worker.settings import load_settings
+from worker.storage import agents
+from worker.sweeper import Sweeper
+
+log = structlog.get_logger()
+
+POLL_S = 0.1
+
+
+@setup_logging.connect
+def configure(**_: Any) -> None:
+    configure_logging(load_settings(), process="worker")
+
+
+@worker_ready.connect
+def start(**_: Any) -> None:
+    """Start the heartbeat and the sweeper beside the pool."""
+    services = get_services()
+    services.heartbeat.start()
+    redis = Redis.from_url(services.settings.redis_url or "redis://127.0.0.1:6379/0", socket_timeout=2)
+    Sweeper(services, redis).start()
+    log.info("worker_started", slots=services.settings.rca_worker_slots)
+
+
+@worker_shutting_down.connect
+def stop(**_: Any) -> None:
+    """Claim nothing more from now on; end the process when its steps have ended or the grace has."""
+    services = get_services()
+    services.stopping.set()
+    threading.Thread(target=leave, args=(services,), name="leave", daemon=True).start()
+
+
+def leave(services: Services) -> None:
+    """Wait for running steps within the grace, put the rest back, and go.
+
+    Threads cannot be ended, so a step longer than the grace would hold the process: it is put back first, and
+    its own late writes find another claim token.
+    """
+    grace_ends = time.monotonic() + services.settings.rca_grace_s
+    while services.heartbeat.running() and time.monotonic() < grace_ends:
+        time.sleep(POLL_S)
+    tokens = services.heartbeat.running()
+    try:
+        with services.database.transaction() as session:
+            put_back = agents.release_all(session, tokens)
+    except StorageUnavailableError:
+        put_back = 0  # their leases run out by themselves
+    log.info("worker_stopped", put_back=put_back)
+    os._exit(0)
+
+
+@task_revoked.connect
+def cancel_revoked(request: Any = None, **_: Any) -> None:
+    """A message revoked before it started cancels its agent's investigation."""
+    arguments = getattr(request, "args", None) or ()
+    if arguments:
+        services = get_services()
+        with services.database.transaction() as session:
+            agents.cancel_agent(session, str(arguments[0]))

@@ -1,0 +1,115 @@
+"""Reads what an investigation left in its rows into the material of its report."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy.orm import Session
+
+from worker.domain.incident import TimeWindow
+from worker.domain.report import Denial, Evidence, UsageLine
+from worker.domain.states import ToolCallStatus
+from worker.domain.transcript import Agent, ToolCall, Transcript
+from worker.investigation import decisions, messages
+from worker.investigation.conclusion import Material
+from worker.investigation.submission import TOOL_NAME
+from worker.services import Services
+from worker.storage import artifacts, investigations, transcripts, usage
+from worker.tools.window import incident_window
+
+EXCERPT_CHARS = 4000
+"""What a report shows of one result; the rest is in its artifact."""
+OFFLINE_NOTE = "Investigated by the built-in offline analyst: no model provider is configured."
+
+
+@dataclass(frozen=True)
+class _Rows:
+    transcript: Transcript
+    full_texts: dict[str, str]
+    usage: tuple[UsageLine, ...]
+    elapsed_s: float
+
+
+def window_of(services: Services, transcript: Transcript) -> TimeWindow:
+    return incident_window(transcript.event, services.settings)
+
+
+def gather(services: Services, agent: Agent) -> Material:
+    """Return everything the report is made of, read in one transaction."""
+    with services.database.transaction() as session:
+        rows = _read(session, agent)
+    transcript = rows.transcript
+    submission, is_whole = decisions.find_submission(transcript)
+    partial = None if submission is not None and is_whole else agent.partial
+    evidence = tuple(_evidence(call) for call in _observations(transcript))
+    return Material(
+        investigation_id=agent.investigation_id,
+        incident_id=transcript.incident_id,
+        event=transcript.event,
+        window=window_of(services, transcript),
+        created_at=datetime.now(UTC),
+        submission=submission,
+        partial=partial,
+        evidence=evidence,
+        full_texts=rows.full_texts,
+        known_entities=frozenset(name for e in evidence for name in e.entities),
+        denials=tuple(_denial(c) for c in transcript.calls if c.status is ToolCallStatus.DENIED),
+        notes=_notes(agent, transcript),
+        usage=rows.usage,
+        models=_models(agent),
+        prompt_versions=messages.prompt_versions(),
+        turns=len(transcript.turns),
+        duration_s=round(rows.elapsed_s, 3),
+    )
+
+
+def _read(session: Session, agent: Agent) -> _Rows:
+    transcript = transcripts.load(session, agent.id)
+    own = investigations.lineage(session, agent.investigation_id)
+    return _Rows(
+        transcript=transcript,
+        full_texts={
+            call.evidence_id: artifacts.read(session, own, call.artifact_id) if call.artifact_id else call.text or ""
+            for call in _observations(transcript)
+        },
+        usage=usage.lines(session, agent.investigation_id),
+        elapsed_s=usage.spent(session, agent.investigation_id).elapsed_s,
+    )
+
+
+def _observations(transcript: Transcript) -> list[ToolCall]:
+    """Return the calls that were put to a tool: no report, no repetition."""
+    return [c for c in transcript.calls if c.tool != TOOL_NAME and c.repeats is None]
+
+
+def _evidence(call: ToolCall) -> Evidence:
+    return Evidence(
+        id=call.evidence_id,
+        tool=call.tool,
+        arguments=call.arguments or {},
+        status=call.status,
+        window=call.window,
+        entities=call.entities,
+        excerpt=(call.text or "")[:EXCERPT_CHARS],
+        artifact_id=call.artifact_id,
+        series=call.series,
+        observed_at=call.finished_at,
+    )
+
+
+def _denial(call: ToolCall) -> Denial:
+    return Denial(
+        tool=call.tool,
+        command=call.command or "",
+        layer=call.layer or "unknown",
+        reason=call.reason or "no reason given",
+    )
+
+
+def _notes(agent: Agent, transcript: Transcript) -> tuple[str, ...]:
+    offline = (OFFLINE_NOTE,) if agent.route.provider == "offline" else ()
+    return tuple(dict.fromkeys((*offline, *(note for turn in transcript.turns for note in turn.notes))))
+
+
+def _models(agent: Agent) -> dict[str, str]:
+    judge = {"judge": agent.judge_route.label} if agent.judge_route else {}
+    return {agent.role: agent.route.label, **judge}

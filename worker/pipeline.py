@@ -1,0 +1,236 @@
+"""The story on one page: accept → admit → turn → judge → act → publish.
+
+Each step claims its agent's row first and commits its result together with what comes next, so it is safe to call
+again. What goes wrong inside a step becomes a state in `worker.steps`. Start reading here.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import structlog
+from sqlalchemy.orm import Session
+
+from worker import acting, judging, material, steps
+from worker.asking import ask, limits_of
+from worker.domain.conversation import ModelAnswer
+from worker.domain.incident import IncidentEvent
+from worker.domain.report import Report
+from worker.domain.states import AgentStatus, InvestigationStatus, Purpose, Step, ToolCallStatus
+from worker.domain.transcript import Agent, Claim, ToolCall, Turn
+from worker.errors import RouteError, UserError
+from worker.guardrails.pipeline import decide
+from worker.intake.fingerprint import fingerprint
+from worker.investigation import budget, decisions, messages
+from worker.investigation.conclusion import conclude
+from worker.llm.routing import Role
+from worker.ops import metrics
+from worker.services import Services
+from worker.storage import admission, agents, incidents, investigations, reports, transcripts, usage
+from worker.storage.admission import Routes
+from worker.storage.incidents import Accepted, Arrival
+
+log = structlog.get_logger()
+
+MAX_PARALLEL_CALLS = 8
+
+
+def accept(services: Services, event: IncidentEvent, *, via: str, delivery: str | None = None) -> Accepted:
+    """Take an event in: when this returns it is on disk. `delivery` identifies the message where the event does not.
+
+    The same idempotency key again is answered with the first ids.
+    """
+    clean = _scrubbed(services, event)
+    key = event.idempotency_key or delivery or str(uuid4())
+    arrival = Arrival(clean, fingerprint(clean), key, via)
+    fold_window = timedelta(seconds=services.settings.rca_fold_window_s)
+    with services.database.transaction() as session:
+        accepted = incidents.accept(session, arrival, fold_window=fold_window)
+    outcome = "folded" if accepted.is_folded else "accepted" if accepted.is_new else "repeated"
+    metrics.EVENTS.labels(source=clean.source, outcome=outcome).inc()
+    log.info("event_accepted", incident=accepted.incident_id, investigation=accepted.investigation_id, outcome=outcome)
+    admit_waiting(services)
+    return accepted
+
+
+def _scrubbed(services: Services, event: IncidentEvent) -> IncidentEvent:
+    """Give the event a start and take secrets out of it before anything is stored."""
+    fields = services.redactor.scrub_json(event.model_dump(mode="json"))
+    fields["started_at"] = fields["started_at"] or datetime.now(UTC).isoformat()
+    return IncidentEvent.model_validate(fields)
+
+
+def admit_waiting(services: Services) -> int:
+    """Start queued investigations while more may run. Returns how many were looked at."""
+    admitted = 0
+    while _admit_one(services):
+        admitted += 1
+    return admitted
+
+
+def _admit_one(services: Services) -> bool:
+    settings = services.settings
+    with services.database.transaction() as session:
+        found = admission.next_to_admit(session, max_running=settings.rca_max_running)
+        if found is None:
+            return False
+        investigation, event = found
+        try:
+            routes = _routes(services, event)
+        except RouteError as error:
+            failed = InvestigationStatus.FAILED
+            investigations.finish(session, investigation.id, failed, failure_class=error.reason, reason=str(error))
+            return True
+        wake_up = admission.admit(session, investigation, routes, max_seconds=settings.rca_max_seconds)
+    services.send([wake_up] if wake_up else [])
+    return True
+
+
+def _routes(services: Services, event: IncidentEvent) -> Routes:
+    route = services.router.route(Role.RCA, named=event.model)
+    judge = services.router.judge_route()
+    if event.local_only and route.data_leaves_host:
+        raise RouteError(f"the incident is local_only and {route.label} is not on this host: name a local model")
+    if event.local_only and judge is not None and judge.data_leaves_host:
+        judge = None  # nobody may judge: what no rule allows is denied
+    return Routes(route, judge)
+
+
+def take_turn(services: Services, agent_id: str, turn_no: int) -> None:
+    """Ask the model once and store the answer with what comes next."""
+    steps.run(services, Step.TURN, agent_id, turn_no=turn_no, body=_turn)
+
+
+def _turn(services: Services, claim: Claim) -> None:
+    agent = claim.agent
+    with services.database.transaction() as session:
+        transcript = transcripts.load(session, agent.id)
+        spent = usage.spent(session, agent.investigation_id)
+    toolbox = acting.toolbox_for(services, transcript)
+    scene = messages.Scene(agent.nonce, material.window_of(services, transcript), toolbox.sources())
+    draft = messages.Draft(transcript, scene, toolbox.definitions(), agent.route)
+    bound = budget.check_budget(limits_of(services.settings), spent, messages.next_call(draft, agent.turn_no))
+    if bound.stage is budget.Stage.SPENT:
+        _commit(services, claim, AgentStatus.PUBLISHING, partial=bound.reason)
+        return
+    request = messages.build_request(draft, bound)
+    answer, booking = ask(services, claim, purpose=Purpose.RCA, route=agent.route, request=request)
+    judges_all = services.settings.guardrails_judge == "every"
+    rules = decisions.Rules(toolbox, lambda command: decide(command, policy=services.policy), bound, judges_all)
+    outcome = decisions.follow(answer, transcript=transcript, agent=agent, rules=rules)
+    turn = _finished(agent, answer, note=messages.note_before(transcript, bound), calls=outcome.calls)
+
+    def store(session: Session) -> None:
+        transcripts.add_turn(session, claim, turn)
+        usage.book(session, agent, booking)
+
+    _commit(services, claim, outcome.to, partial=outcome.partial, store=store)
+    metrics.TURNS.labels(purpose=Purpose.RCA, model=agent.route.label).inc()
+
+
+def _finished(agent: Agent, answer: ModelAnswer, *, note: str | None, calls: tuple[ToolCall, ...]) -> Turn:
+    return Turn(
+        turn_no=agent.turn_no,
+        message=answer.message,
+        note=note,
+        stop_reason=answer.stop_reason,
+        model=agent.route.label,
+        notes=answer.notes,
+        prompt_versions=messages.prompt_versions(),
+        calls=calls,
+    )
+
+
+def _commit(
+    services: Services,
+    claim: Claim,
+    to: AgentStatus,
+    *,
+    partial: str | None = None,
+    store: Callable[[Session], None] | None = None,
+) -> None:
+    """Commit a step with what comes next, or nothing at all; then wake a worker for it."""
+    next_turn = claim.agent.turn_no + 1 if to is AgentStatus.READY else None
+    with services.database.transaction() as session:
+        wake_up = agents.advance(session, claim, to, turn_no=next_turn, partial=partial)
+        if store is not None:
+            store(session)
+    services.send([wake_up] if wake_up else [])
+
+
+def judge_commands(services: Services, agent_id: str, turn_no: int) -> None:
+    """Let the judge decide all commands of the turn that no rule decided."""
+    steps.run(services, Step.JUDGE, agent_id, turn_no=turn_no, body=_judge)
+
+
+def _judge(services: Services, claim: Claim) -> None:
+    with services.database.transaction() as session:
+        calls = transcripts.calls_of(session, claim.agent.id)[claim.agent.turn_no]
+        path = investigations.get(session, claim.agent.investigation_id).user_path
+        spent = usage.spent(session, claim.agent.investigation_id)
+    judged = judging.judge(services, claim, calls=calls, user_path=path, spent=spent)
+    _commit(services, claim, decisions.next_status(judged.calls), store=lambda s: judging.store(s, claim, judged))
+
+
+def act(services: Services, agent_id: str, turn_no: int) -> None:
+    """Run what was allowed, in parallel, and commit each result as it finishes."""
+    steps.run(services, Step.ACT, agent_id, turn_no=turn_no, body=_act)
+
+
+def _act(services: Services, claim: Claim) -> None:
+    with services.database.transaction() as session:
+        transcript = transcripts.load(session, claim.agent.id)
+    toolbox = acting.toolbox_for(services, transcript)
+    allowed = [c for c in transcript.turns[-1].calls if c.status is ToolCallStatus.ALLOWED]
+    with ThreadPoolExecutor(max_workers=MAX_PARALLEL_CALLS, thread_name_prefix="act") as pool:
+        running = [
+            pool.submit(acting.run_call, services, claim, toolbox=toolbox, transcript=transcript, call=call)
+            for call in allowed
+        ]
+        for done in as_completed(running):
+            done.result()
+    _commit(services, claim, AgentStatus.READY)
+
+
+def publish(services: Services, agent_id: str) -> None:
+    """Write the report from the rows, check its claims, and end the investigation."""
+    steps.run(services, Step.PUBLISH, agent_id, turn_no=None, body=_publish)
+
+
+def _publish(services: Services, claim: Claim) -> None:
+    report = conclude(material.gather(services, claim.agent))
+    clean = Report.model_validate(services.redactor.scrub_json(report.model_dump(mode="json")))
+
+    def store(session: Session) -> None:
+        reports.add(session, clean)
+        completed = InvestigationStatus.COMPLETED
+        investigations.finish(session, clean.investigation_id, completed, verdict=clean.verdict)
+
+    _commit(services, claim, AgentStatus.DONE, store=store)
+    metrics.INVESTIGATIONS_ENDED.labels(status=InvestigationStatus.COMPLETED, verdict=clean.verdict).inc()
+
+
+def cancel(services: Services, investigation_id: str, *, user_path: str = "/") -> None:
+    """End an investigation: after this commit no new call of it starts."""
+    with services.database.transaction() as session:
+        row = investigations.get(session, investigation_id, user_path=user_path)
+        if InvestigationStatus(row.status).is_final:
+            raise UserError(f"investigation {investigation_id} is {row.status} already: there is nothing to cancel")
+        agents.cancel_all(session, investigation_id)
+        investigations.cancel(session, investigation_id)
+    log.info("investigation_cancelled", investigation=investigation_id)
+
+
+def retry(services: Services, investigation_id: str, *, user_path: str = "/") -> str:
+    """Try again from the last finished turn; return the new investigation's id. The old one stays as it is."""
+    with services.database.transaction() as session:
+        old = investigations.get(session, investigation_id, user_path=user_path)
+        if old.status not in {InvestigationStatus.FAILED, InvestigationStatus.CANCELLED}:
+            raise UserError(
+                f"investigation {investigation_id} is {old.status}: only failed or cancelled ones are retried"
+            )
+        new = investigations.reopen(session, old)
+    log.info("investigation_retried", investigation=investigation_id, retry=new)
+    admit_waiting(services)
+    return new

@@ -1,0 +1,79 @@
+"""The sweeper: a timer thread in every worker process, one at a time at work, that lets nothing wait for ever."""
+
+import threading
+import time
+from datetime import timedelta
+from uuid import uuid4
+
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+
+from worker import pipeline
+from worker.errors import StorageUnavailableError
+from worker.ops import metrics
+from worker.services import Services
+from worker.storage import agents, leases, outbox
+from worker.storage.database import database_now
+
+log = structlog.get_logger()
+
+EPOCH_KEY = "rca:epoch"
+"""Missing after Redis has lost its memory: then everything owed is sent again."""
+DUTY = "sweeper"
+DUTY_LEASE = timedelta(seconds=3)
+
+
+class Sweeper:
+    """Sends what is due, takes back what is lost, ends what is late, admits what waits."""
+
+    def __init__(self, services: Services, redis: Redis) -> None:
+        self._services = services
+        self._redis = redis
+        self._holder = str(uuid4())
+        self._thread: threading.Thread | None = None
+        self._is_interrupted = False
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._services.stopping.wait(self._services.settings.rca_sweep_s):
+            try:
+                self.sweep()
+            except StorageUnavailableError as error:
+                if not self._is_interrupted:
+                    log.warning("sweeper_interrupted", error=error.reason)
+                self._is_interrupted = True
+            else:
+                if self._is_interrupted:
+                    log.info("sweeper_resumed")
+                self._is_interrupted = False
+
+    def sweep(self) -> bool:
+        """Do one round; False where another process has the duty."""
+        with self._services.database.transaction() as session:
+            if not leases.hold(session, DUTY, holder=self._holder, lease=DUTY_LEASE):
+                return False
+        started = time.monotonic()
+        is_memory_lost = self._has_lost_memory()
+        with self._services.database.transaction() as session:
+            if is_memory_lost:
+                outbox.make_all_due(session, database_now(session))
+            wake_ups = agents.take_back_expired(session)
+            wake_ups += agents.expire_deadlines(session)
+            agents.settle_cancelled(session)
+            wake_ups += outbox.take_due(session, database_now(session))
+        self._services.send(wake_ups)
+        pipeline.admit_waiting(self._services)
+        metrics.SWEEPER_AGE_SECONDS.set_to_current_time()
+        if wake_ups:
+            log.info("round_swept", sent=len(wake_ups), duration_ms=round((time.monotonic() - started) * 1000))
+        return True
+
+    def _has_lost_memory(self) -> bool:
+        try:
+            return bool(self._redis.set(EPOCH_KEY, self._holder, nx=True))
+        except RedisError:
+            return False  # away is not empty; when it is back the key tells
