@@ -1,10 +1,12 @@
 """Tools over logs: search lines, and find kinds of lines that came more or less often."""
 
+import re
 from typing import Any
 
 from pydantic import Field
 
 from worker.domain.tooling import ToolContext
+from worker.errors import ToolInputError
 from worker.tools.analysis.log_patterns import PatternChange, rank_patterns, rates_per_min
 from worker.tools.entities import unknown_entity_note
 from worker.tools.metrics import reference_said
@@ -28,6 +30,7 @@ class _SearchArguments(Windowed):
 def search_logs(source: LogsSource) -> TypedTool[_SearchArguments]:
     def answer(arguments: _SearchArguments, context: ToolContext) -> Answer:
         window = arguments.window(context.window)
+        _check_expression(arguments)
         selection = LogSelection(arguments.query, arguments.regex, arguments.entity, arguments.level)
         page = source.lines(selection, window, limit=arguments.limit, deadline=context.deadline)
         return Answer(
@@ -54,6 +57,14 @@ def search_logs(source: LogsSource) -> TypedTool[_SearchArguments]:
         arguments=_SearchArguments,
         answer=answer,
     )
+
+
+def _check_expression(arguments: _SearchArguments) -> None:
+    """Tell the model what is wrong with its expression before a source does so in its own words."""
+    try:
+        re.compile(arguments.query or "" if arguments.regex else "")
+    except re.error as error:
+        raise ToolInputError(f"query is no regular expression: {error}; without regex it is a plain text") from error
 
 
 class _PatternArguments(Compared):

@@ -77,7 +77,10 @@ def shorten(text: str, limit: int, *, artifact_id: str | None = None) -> str | N
     if len(text) <= limit:
         return None
     hint = f'; read_artifact with id "{artifact_id}" shows the rest, by pattern or by lines' if artifact_id else ""
-    cut = f"\n[… {{}} of {len(text)} characters left out{hint} …]\n"
-    room = max(limit - len(cut) - len(str(len(text))), 0)
+    room = max(limit - len(_cut(len(text), len(text), hint)), 0)
     head, tail = room - room // 4, room // 4
-    return text[:head] + cut.format(len(text) - head - tail) + (text[-tail:] if tail else "")
+    return text[:head] + _cut(len(text) - head - tail, len(text), hint) + text[len(text) - tail :]
+
+
+def _cut(left_out: int, size: int, hint: str) -> str:
+    return f"\n[… {left_out} of {size} characters left out{hint} …]\n"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 from pydantic import Field
 
@@ -27,7 +28,7 @@ def show_topology(source: TopologySource) -> TypedTool[_ShowArguments]:
             extra["callees"] = sorted(b for a, b in whole.edges if a == arguments.entity)
         return Answer(
             query=arguments.said(),
-            rows=[{"caller": a, "callee": b} for a, b in topology.edges],
+            rows=[_row(whole, name) for name in topology.nodes],
             extra=extra,
             entities=topology.nodes,
         )
@@ -38,6 +39,14 @@ def show_topology(source: TopologySource) -> TypedTool[_ShowArguments]:
         arguments=_ShowArguments,
         answer=answer,
     )
+
+
+def _row(topology: Topology, name: str) -> dict[str, Any]:
+    return {
+        "entity": name,
+        "caller_count": sum(callee == name for _, callee in topology.edges),
+        "callee_count": sum(caller == name for caller, _ in topology.edges),
+    }
 
 
 def around(topology: Topology, entity: str, depth: int) -> Topology:

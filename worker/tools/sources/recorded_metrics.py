@@ -88,8 +88,8 @@ def _matching(selection: MetricSelection) -> tuple[str, dict[str, Any]]:
 
 def _paired(rows: list[tuple[Any, ...]]) -> tuple[SeriesComparison, ...]:
     found: dict[tuple[str, str], dict[bool, tuple[bool, Spread]]] = {}
-    for entity, metric, in_incident, is_rate, points, median, mad, quantiles, low, high in rows:
-        spread = Spread(points, median, mad, *quantiles, low, high)
+    for entity, metric, in_incident, is_rate, points, median, mad, (q10, q25, q75, q90), low, high in rows:
+        spread = Spread(points, median, mad, q10, q25, q75, q90, low, high)
         found.setdefault((entity, metric), {})[in_incident] = (is_rate, spread)
     return tuple(
         SeriesComparison(

@@ -19,6 +19,9 @@ from worker.tools.sources.tables import spans
 _IS_ERROR = r"(coalesce(status, '') <> '' AND NOT regexp_matches(lower(status), '^(ok|unset|success|0|[123]\d\d)$'))"
 """A span without a status is not an error; HTTP and gRPC codes count as what they say."""
 
+MARGIN_S = 60
+"""Parents and children of a span are looked for so far outside a period."""
+
 # Children may overlap or outlive their parent: the time of its own is at least 0.
 _OWN_TIME = """
     near AS (SELECT *, {is_error} AS is_error FROM traces WHERE {where}),
@@ -43,10 +46,11 @@ FROM own JOIN page USING (trace_id) GROUP BY trace_id ORDER BY max(duration_ms) 
 
 _COMPARE = """
 WITH {own_time},
+     parents AS (
+       SELECT trace_id, span_id AS parent_span_id, min(entity) AS caller FROM near GROUP BY trace_id, span_id),
      calls AS (
-       SELECT parent.entity AS caller, own.entity AS callee, own.operation, own.duration_ms, own.self_ms,
-              own.is_error, {in_incident} AS in_incident
-       FROM own LEFT JOIN near AS parent ON parent.trace_id = own.trace_id AND parent.span_id = own.parent_span_id)
+       SELECT caller, entity AS callee, operation, duration_ms, self_ms, is_error, {in_incident} AS in_incident
+       FROM own LEFT JOIN parents USING (trace_id, parent_span_id) WHERE {where})
 SELECT caller, callee, coalesce(operation, ''), in_incident, count(*),
        quantile_cont(duration_ms, 0.5), quantile_cont(duration_ms, 0.95),
        quantile_cont(self_ms, 0.5), quantile_cont(self_ms, 0.95), avg(is_error::INT)
@@ -78,8 +82,8 @@ class RecordedTraces(RecordedTimes):
         parameters = bounds("incident", periods.incident)
         if periods.reference:
             parameters |= bounds("reference", periods.reference)
-        own_time = _OWN_TIME.format(is_error=_IS_ERROR, where=spans("ts", names))
-        sql = _COMPARE.format(own_time=own_time, in_incident=spans("own.ts", ["incident"]))
+        own_time = _OWN_TIME.format(is_error=_IS_ERROR, where=spans("ts", names, margin_s=MARGIN_S))
+        sql = _COMPARE.format(own_time=own_time, in_incident=spans("ts", ["incident"]), where=spans("ts", names))
         rows = self._tables.rows(self.table, sql, parameters, deadline=deadline)
         roots_ms = self._root_ms(periods.reference, deadline) if periods.reference else 0.0
         return LatencyComparison(_paired(rows), roots_ms or self._root_ms(periods.incident, deadline))

@@ -28,7 +28,12 @@ TABLES: Mapping[str, str] = {
 }
 """Times as seconds, as everywhere behind the ports."""
 
-_FILTERS = {"metrics": "isfinite(value) AND entity IS NOT NULL", "logs": "message IS NOT NULL", "traces": "true"}
+_FILTERS = {
+    "metrics": "ts IS NOT NULL AND isfinite(value) AND entity IS NOT NULL AND metric IS NOT NULL",
+    "logs": "ts IS NOT NULL AND message IS NOT NULL",
+    "traces": "ts IS NOT NULL AND trace_id IS NOT NULL AND span_id IS NOT NULL AND duration_ms >= 0",
+}
+"""Rows without these say nothing."""
 
 
 _VIEW = "CREATE VIEW {table} AS SELECT * FROM (SELECT {columns} FROM read_parquet({file})) WHERE {filter}"
@@ -38,6 +43,7 @@ class CaseTables:
     """Tables over the parquet files that are given; safe to use from many threads."""
 
     def __init__(self, files: Mapping[str, Path]) -> None:
+        self._files = dict(files)
         self._problems: dict[str, str] = {}
         self._lock = threading.Lock()
         self._database = duckdb.connect(":memory:", config={"threads": 1, "memory_limit": MEMORY_LIMIT})
@@ -53,7 +59,7 @@ class CaseTables:
         try:
             self._database.execute(view)
         except duckdb.Error as error:
-            self._problems[table] = f"the recorded {table} cannot be read: {_first_line(error, path)}"
+            self._problems[table] = f"the recorded {table} cannot be read: {self._without_places(error)}"
 
     def problem(self, table: str) -> str | None:
         """Return why a table cannot be asked; None when it can."""
@@ -78,22 +84,31 @@ class CaseTables:
         except duckdb.InterruptException as error:
             raise ToolFailedError(f"the query over the recorded {table} took longer than it may") from error
         except duckdb.Error as error:
-            raise ToolFailedError(f"the query over the recorded {table} failed: {_first_line(error)}") from error
+            raise ToolFailedError(
+                f"the query over the recorded {table} failed: {self._without_places(error)}"
+            ) from error
         finally:
             alarm.cancel()
             cursor.close()
+
+    def _without_places(self, error: duckdb.Error) -> str:
+        """Return what DuckDB says in its first line, without where the files are on this machine."""
+        line = str(error).partition("\n")[0]
+        for path in self._files.values():
+            line = line.replace(str(path), path.name)
+        return line
 
 
 def _quoted(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
-def _first_line(error: duckdb.Error, path: Path | None = None) -> str:
-    """Return what DuckDB says, without the place on this machine."""
-    line = str(error).partition("\n")[0]
-    return line.replace(str(path), path.name) if path else line
-
-
-def spans(column: str, names: Sequence[str]) -> str:
+def spans(column: str, names: Sequence[str], *, margin_s: float = 0) -> str:
     """Return SQL that is true where `column` lies in one of the windows named, e.g. `$incident_start`."""
-    return "(" + " OR ".join(f"({column} >= ${n}_start AND {column} < ${n}_end)" for n in names) + ")"
+    inside = (
+        f"({column} >= ${name}_start - {margin_s} AND {column} < ${name}_end + {margin_s})"
+        if margin_s
+        else f"({column} >= ${name}_start AND {column} < ${name}_end)"
+        for name in names
+    )
+    return f"({' OR '.join(inside)})"
