@@ -30,6 +30,7 @@ port {port}
 requirepass {password}
 dir "{folder}"
 daemonize no
+loglevel warning
 appendonly yes
 appendfsync everysec
 save ""

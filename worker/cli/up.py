@@ -8,14 +8,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
+from typing import Protocol
 
 import click
 import httpx
 
 from worker.cli import embedded
 from worker.cli.migrate import migrate_database
-from worker.cli.processes import has_flower, product_processes
+from worker.cli.processes import ProcessSpec, has_flower, product_processes
 from worker.cli.supervisor import Say, Supervisor
 from worker.cli.upfile import UpFile, describe_up, only_one, remove_up_file, write_up_file
 from worker.errors import ConfigError, UserError
@@ -39,7 +41,13 @@ def up(no_flower: bool, for_s: float | None) -> None:  # noqa: FBT001 - click pa
     require_free_ports(settings, flower=not no_flower)
     with only_one(settings.rca_home), stop_signals(after_s=for_s) as stop:
         auth = flower_auth(settings) if has_flower() and not no_flower else None
-        _run(settings, stop, flower=auth)
+        run(settings, stop, list_processes=partial(product_processes, flower_auth=auth), flower=auth)
+
+
+class ListProcesses(Protocol):
+    """What says which processes to run once Redis has an address."""
+
+    def __call__(self, settings: Settings, *, redis_url: str) -> list[ProcessSpec]: ...
 
 
 class Stop:
@@ -121,11 +129,15 @@ def readiness(url: str) -> Callable[[], bool]:
     return is_ready
 
 
-def _run(settings: Settings, stop: Stop, *, flower: str | None) -> None:
+def run(settings: Settings, stop: Stop, *, list_processes: ListProcesses, flower: str | None = None) -> None:
+    """Start all, say once where everything is, keep it running until `stop`, end all."""
     say = printer(Redactor((*settings.secrets, flower or "")))
     supervisor = Supervisor(say=say)
     try:
-        running = _start(settings, supervisor, flower=flower)
+        redis_url, kind = _start_redis(settings, supervisor)
+        migrate_database(settings)
+        supervisor.start(list_processes(settings, redis_url=redis_url))
+        running = _describe(settings, redis_url=redis_url, redis_kind=kind, flower=flower)
         _wait_until_ready(running, supervisor, stop=stop, say=say)
         while not stop.is_asked():
             running = _note_processes(settings, running, supervisor)
@@ -137,21 +149,23 @@ def _run(settings: Settings, stop: Stop, *, flower: str | None) -> None:
         remove_up_file(settings.rca_home)
 
 
-def _start(settings: Settings, supervisor: Supervisor, *, flower: str | None) -> UpFile:
-    """Start Redis where none is given, bring the tables up to date, start the product."""
-    redis_url, kind = settings.redis_url, "as configured"
-    if not redis_url:
+def _start_redis(settings: Settings, supervisor: Supervisor) -> tuple[str, str]:
+    """Return the address of a Redis that answers, and in words which it is; start one where none is given."""
+    url, kind = settings.redis_url, "as configured"
+    if not url:
         own = embedded.prepare_redis(settings.rca_home)
-        redis_url, kind = own.url, f"embedded, {own.kind}{'' if own.is_durable else ' (keeps nothing when it ends)'}"
+        url, kind = own.url, f"embedded, {own.kind}{'' if own.is_durable else ' (keeps nothing when it ends)'}"
         supervisor.start([own.spec])
-    embedded.wait_for_redis(redis_url)
-    migrate_database(settings)
-    supervisor.start(product_processes(settings, redis_url=redis_url, flower_auth=flower))
+    embedded.wait_for_redis(url)
+    return url, kind
+
+
+def _describe(settings: Settings, *, redis_url: str, redis_kind: str, flower: str | None) -> UpFile:
     local_url = f"http://{_reachable(settings.rca_http_host)}:{settings.rca_http_port}"
     return UpFile(
         pid=os.getpid(),
         redis_url=redis_url,
-        redis_kind=kind,
+        redis_kind=redis_kind,
         web_url=settings.rca_public_url or local_url,
         local_url=local_url,
         database=settings.database.partition(":")[0],

@@ -85,10 +85,16 @@ def _formatter(settings: LoggingSettings, *, process: str) -> logging.Formatter:
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.StackInfoRenderer(),
             structlog.processors.format_exc_info,
-            _redact(Redactor(settings.secrets)),
+            _redact(Redactor(_as_written(settings.secrets))),
             render,
         ],
     )
+
+
+def _as_written(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    """Add how a secret with quotes or backslashes looks inside the repr or the JSON of something larger."""
+    shapes = (shape for secret in secrets for shape in (secret, repr(secret)[1:-1], json.dumps(secret)[1:-1]))
+    return tuple(dict.fromkeys(shapes))
 
 
 def _redact(redactor: Redactor) -> Processor:

@@ -1,0 +1,121 @@
+"""`rca up` from its start to its end, with small programs in the place of the product's."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+from sqlalchemy import create_engine, inspect
+
+from worker.cli.embedded import free_port
+from worker.cli.processes import ProcessSpec
+from worker.cli.up import Stop, run
+from worker.cli.upfile import UpFile, read_up_file
+from worker.settings import Settings
+
+WEB = """
+import http.server, sys
+class Healthy(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers()
+    def log_message(self, *_): pass
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Healthy).serve_forever()
+"""
+WORKER = "import os, time; print('worker sees', os.environ['REDIS_URL'] != '', flush=True); time.sleep(120)"
+
+
+@dataclass
+class Up:
+    """A running `rca up` in a thread of the test."""
+
+    settings: Settings
+    stop: Stop
+    thread: threading.Thread
+
+    @property
+    def file(self) -> UpFile | None:
+        return read_up_file(self.settings.rca_home)
+
+    def end(self) -> None:
+        self.stop.note(signal.SIGTERM, None)
+        self.thread.join(timeout=30)
+
+
+def small_processes(settings: Settings, *, redis_url: str) -> list[ProcessSpec]:
+    environment = {"REDIS_URL": redis_url}
+    return [
+        ProcessSpec("web", (sys.executable, "-c", WEB, str(settings.rca_http_port)), environment),
+        ProcessSpec("worker-1", (sys.executable, "-c", WORKER), environment),
+    ]
+
+
+def eventually(is_so: Callable[[], object], timeout_s: float = 20) -> bool:
+    deadline_s = time.monotonic() + timeout_s
+    while not is_so() and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    return bool(is_so())
+
+
+def is_alive(pid: int | None) -> bool:
+    try:
+        os.kill(pid or 0, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture
+def system(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Up]:
+    settings = Settings(rca_home=tmp_path, rca_http_port=free_port(), rca_grace_s=5, redis_url=None, database_url=None)
+    stop = Stop(after_s=None)
+    thread = threading.Thread(target=lambda: run(settings, stop, list_processes=small_processes))
+    thread.start()
+    system = Up(settings, stop, thread)
+    assert eventually(lambda: system.file)
+    yield system
+    system.end()
+
+
+def test_redis_and_tables_are_there_when_it_is_ready(system: Up) -> None:
+    assert system.file
+    with redis.Redis.from_url(system.file.redis_url) as client:
+        assert client.ping()
+    engine = create_engine(system.settings.database)
+    tables = inspect(engine).get_table_names()
+    engine.dispose()
+
+    assert "investigations" in tables
+
+
+def test_the_summary_comes_once_and_children_know_redis(system: Up, capfd: pytest.CaptureFixture[str]) -> None:
+    system.end()
+
+    said = capfd.readouterr().out
+    assert said.count("| ready") == 1
+    assert f"http://127.0.0.1:{system.settings.rca_http_port}" in said
+    assert "worker-1   | worker sees True" in said
+
+
+def test_a_killed_process_comes_back_under_a_new_number(system: Up) -> None:
+    assert system.file
+    before = system.file.processes["worker-1"]
+    assert before
+    os.kill(before, signal.SIGKILL)
+
+    assert eventually(lambda: system.file and system.file.processes["worker-1"] not in {before, None})
+
+
+def test_at_the_end_nothing_is_left(system: Up) -> None:
+    assert system.file
+    pids = system.file.processes.values()
+
+    system.end()
+
+    assert set(system.settings.rca_home.glob("up.json")) == set()
+    assert not any(is_alive(pid) for pid in pids)
