@@ -183,7 +183,7 @@ def unknown_variables() -> list[str]:
     return sorted(name for name in given - known if name.startswith("RCA_"))
 
 
-_TEST_VARIABLES = {"RCA_TEST_REQUIRE_SERVICES", "RCA_CASES_DIR"}
+_TEST_VARIABLES = {"RCA_TEST_REQUIRE_SERVICES", "RCA_CASES_DIR", "RCA_CORPORA_DIR"}
 
 _HARMLESS = {"PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
 """What any program may know; everything else has to be asked for."""

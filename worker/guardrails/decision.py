@@ -7,7 +7,7 @@ from functools import cached_property
 from worker.guardrails.shell import Script, parse
 
 
-class Verdict(StrEnum):
+class DecisionVerdict(StrEnum):
     ALLOW = "allow"
     DENY = "deny"
     UNDECIDED = "undecided"
@@ -17,17 +17,17 @@ class Verdict(StrEnum):
 class Decision:
     """What a layer says; `layer` and `reason` are told to the model and shown in the report."""
 
-    verdict: Verdict
+    verdict: DecisionVerdict
     layer: str
     reason: str
 
     @property
     def is_final(self) -> bool:
-        return self.verdict is not Verdict.UNDECIDED
+        return self.verdict is not DecisionVerdict.UNDECIDED
 
     @property
     def is_allowed(self) -> bool:
-        return self.verdict is Verdict.ALLOW
+        return self.verdict is DecisionVerdict.ALLOW
 
 
 @dataclass(frozen=True)

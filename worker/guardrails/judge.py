@@ -159,6 +159,7 @@ def _judgement(decision: Mapping[str, Any] | None, *, times: int) -> Judgement:
         problem = "did not decide this command" if decision is None else "decided this command more than once"
         return Judgement(JudgeVerdict.DENY, f"the judge {problem}")
     verdict, reason = decision.get("verdict"), decision.get("reason")
-    if verdict not in set(JudgeVerdict) or not isinstance(reason, str) or not reason.strip():
+    is_whole = isinstance(verdict, str) and isinstance(reason, str) and bool(reason.strip())
+    if not is_whole or verdict not in set(JudgeVerdict):
         return Judgement(JudgeVerdict.DENY, "the judge's decision could not be read")
-    return Judgement(JudgeVerdict(verdict), " ".join(reason.split())[:MAX_REASON_CHARS])
+    return Judgement(JudgeVerdict(str(verdict)), " ".join(str(reason).split())[:MAX_REASON_CHARS])

@@ -7,9 +7,12 @@ from worker.guardrails import paths, programs
 from worker.guardrails.words import Word
 
 _HUNTED = re.compile(
-    r"passw|pwd|passphrase|secret|credential|private.?key|api.?key|access.?key|BEGIN|AKIA|auth.?token|bearer", re.I
+    r"passw|pwd|passphrase|secret|credential|private.?key|api.?key|access.?key|BEGIN|AKIA|auth.?token|bearer",
+    re.IGNORECASE,
 )
-_SECRET_KINDS = re.compile(r"secret|credential|token|certificatesigningrequest|^csr|password|^configmaps?$|^cm$", re.I)
+_SECRET_KINDS = re.compile(
+    r"secret|credential|token|certificatesigningrequest|^csr|password|^configmaps?$|^cm$", re.IGNORECASE
+)
 _RESOURCE = re.compile(r"[a-zA-Z][\w.,-]*(/[\w.:-]+)?")
 
 _PATTERNS: Mapping[str, str] = {
@@ -31,10 +34,10 @@ _PATTERNS: Mapping[str, str] = {
     "unit": r"[\w.@:\\*?-]+",
     "unit_property": r"(?!.*(?i:environment|credential))[\w,]+",
     "journal_match": r"_[A-Z_]+=[\w./@:-]+|\+",
-    "output_format": r"wide|json|yaml|name|table|text|short[\w-]*|cat|verbose|with-unit|json-\w+|csv|tsv|oneline|yml|plain",
+    "output_format": r"wide|json|yaml|yml|name|table|text|short[\w-]*|cat|verbose|with-unit|json-\w+|csv|tsv|plain",
     "kube_format": r"(wide|json|yaml|name|(jsonpath|jsonpath-as-json|go-template|custom-columns)=[^\x00]*)",
     "container": r"[\w][\w.:/@-]*",
-    "docker_format": r"(?!.*(?i:env|config\}|config\b(?!\.(image|labels|hostname|healthcheck)\b)|json \.\s*\}))[^\x00]*",
+    "docker_format": r"(?!.*(?i:env|config\b(?!\.(image|labels|hostname|healthcheck)\b)|json \.\s*\}))[^\x00]*",
     "remote_value": r"(?!(?i:file|fileb|https?|s3)://)[^@\x00-][^\x00]*",
     "region": r"[\w-]+",
     "jmespath": r"(?!.*(?i:userdata|user_data|password|secret|environment))[^\x00]+",
@@ -85,7 +88,7 @@ def _revision(value: str) -> bool:
 
 def _resource(value: str) -> bool:
     """A Kubernetes type, several of them, or `type/name`; not one that holds secrets or plain configuration."""
-    types = value.split("/")[0].split(",")
+    types = value.split("/", maxsplit=1)[0].split(",")
     return bool(_RESOURCE.fullmatch(value)) and not any(_SECRET_KINDS.search(t.split(".")[0]) for t in types)
 
 

@@ -4,11 +4,14 @@ from collections.abc import Callable
 
 from worker.errors import ToolDeniedError
 from worker.guardrails import rules
-from worker.guardrails.decision import CommandCall, Decision, Verdict
+from worker.guardrails.decision import CommandCall, Decision, DecisionVerdict
 from worker.guardrails.policy import Policy
 from worker.guardrails.rules import UnprovenError
+from worker.guardrails.shell import Simple
 from worker.guardrails.signatures import find_harm
 from worker.guardrails.table import CommandClass, builtin_table
+
+__all__ = ["LAYERS", "CommandCall", "Decision", "DecisionVerdict", "decide"]
 
 Layer = Callable[[CommandCall, Policy], Decision]
 
@@ -18,24 +21,26 @@ def parse_shell(call: CommandCall, _: Policy) -> Decision:
     try:
         script = call.script
     except ToolDeniedError as error:
-        return Decision(Verdict.DENY, "parse", str(error))
-    return Decision(Verdict.UNDECIDED, "parse", script.unknowns[0] if script.unknowns else "read")
+        return Decision(DecisionVerdict.DENY, "parse", str(error))
+    return Decision(DecisionVerdict.UNDECIDED, "parse", script.unknowns[0] if script.unknowns else "read")
 
 
 def deny_signatures(call: CommandCall, _: Policy) -> Decision:
     """Deny known harm, with its ATT&CK id."""
     match = find_harm(call.script)
-    return Decision(Verdict.DENY if match else Verdict.UNDECIDED, "signatures", match.reason if match else "none")
+    return Decision(
+        DecisionVerdict.DENY if match else DecisionVerdict.UNDECIDED, "signatures", match.reason if match else "none"
+    )
 
 
 def operator_deny(call: CommandCall, policy: Policy) -> Decision:
     """Deny what the operator denies; a policy that cannot be read denies everything."""
     if policy.fault:
-        return Decision(Verdict.DENY, "operator_deny", policy.fault)
+        return Decision(DecisionVerdict.DENY, "operator_deny", policy.fault)
     pattern = policy.denies(call.script)
     if pattern:
-        return Decision(Verdict.DENY, "operator_deny", f"the operator denies {pattern!r}")
-    return Decision(Verdict.UNDECIDED, "operator_deny", "not denied")
+        return Decision(DecisionVerdict.DENY, "operator_deny", f"the operator denies {pattern!r}")
+    return Decision(DecisionVerdict.UNDECIDED, "operator_deny", "not denied")
 
 
 def prove_read_only(call: CommandCall, _: Policy) -> Decision:
@@ -43,10 +48,10 @@ def prove_read_only(call: CommandCall, _: Policy) -> Decision:
     try:
         command_class = rules.class_of_script(call.script, builtin_table())
     except UnprovenError as error:
-        return Decision(Verdict.UNDECIDED, "rules", str(error))
+        return Decision(DecisionVerdict.UNDECIDED, "rules", str(error))
     if command_class is CommandClass.READ:
-        return Decision(Verdict.ALLOW, "rules", "read-only by the table of programs")
-    return Decision(Verdict.UNDECIDED, "rules", f"class {command_class} by the table of programs")
+        return Decision(DecisionVerdict.ALLOW, "rules", "read-only by the table of programs")
+    return Decision(DecisionVerdict.UNDECIDED, "rules", f"class {command_class} by the table of programs")
 
 
 def operator_allow(call: CommandCall, policy: Policy) -> Decision:
@@ -54,8 +59,8 @@ def operator_allow(call: CommandCall, policy: Policy) -> Decision:
     script = call.script
     members = [command for pipeline in script.pipelines for command in pipeline.members]
     if policy.allow and script.is_static and all(policy.allows(c) or _is_proven(c) for c in members):
-        return Decision(Verdict.ALLOW, "operator_allow", "allowed by the operator")
-    return Decision(Verdict.UNDECIDED, "operator_allow", "not allowed")
+        return Decision(DecisionVerdict.ALLOW, "operator_allow", "allowed by the operator")
+    return Decision(DecisionVerdict.UNDECIDED, "operator_allow", "not allowed")
 
 
 def deny_known_change(call: CommandCall, _: Policy) -> Decision:
@@ -64,8 +69,8 @@ def deny_known_change(call: CommandCall, _: Policy) -> Decision:
         harm = rules.known_harm(command, builtin_table())
         if harm:
             does = "changes state" if harm is CommandClass.WRITE else "shows secrets"
-            return Decision(Verdict.DENY, "rules", f"{' '.join(command.texts[:3])[:60]!r} {does}")
-    return Decision(Verdict.UNDECIDED, "rules", _open_question(call))
+            return Decision(DecisionVerdict.DENY, "rules", f"{' '.join(command.texts[:3])[:60]!r} {does}")
+    return Decision(DecisionVerdict.UNDECIDED, "rules", _open_question(call))
 
 
 LAYERS: tuple[Layer, ...] = (
@@ -83,10 +88,10 @@ def decide(command: str, *, policy: Policy) -> Decision:
     call = CommandCall(command)
     decisions = (layer(call, policy) for layer in LAYERS)
     final = next((d for d in decisions if d.is_final), None)
-    return final or Decision(Verdict.UNDECIDED, "rules", _open_question(call))
+    return final or Decision(DecisionVerdict.UNDECIDED, "rules", _open_question(call))
 
 
-def _is_proven(command: rules.Simple) -> bool:
+def _is_proven(command: Simple) -> bool:
     try:
         return rules.class_of(command, builtin_table()) is CommandClass.READ
     except UnprovenError:

@@ -9,10 +9,10 @@ import re
 from dataclasses import dataclass, field
 from fnmatch import translate
 from pathlib import Path
+from typing import Annotated
 
 import yaml
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
-from typing_extensions import Annotated
 
 from worker.guardrails.shell import Script, Simple
 

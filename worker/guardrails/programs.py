@@ -7,7 +7,8 @@ import re
 
 _SED_ADDRESS = r"(?:\d+|\$|/[^/\\\n]*(?:\\[^\n][^/\\\n]*)*/I?|\d+~\d+)"
 _SED_SUBSTITUTION = "|".join(
-    rf"s{re.escape(d)}[^{d}\\\n]*(?:\\[^\n][^{d}\\\n]*)*{re.escape(d)}[^{d}\\\n]*(?:\\[^\n][^{d}\\\n]*)*{re.escape(d)}[gpiI\d]*" for d in "/|#,;:@"
+    rf"s{re.escape(d)}[^{d}\\\n]*(?:\\[^\n][^{d}\\\n]*)*{re.escape(d)}[^{d}\\\n]*(?:\\[^\n][^{d}\\\n]*)*{re.escape(d)}[gpiI\d]*"
+    for d in "/|#,;:@"
 )
 _SED_COMMAND = rf"(?:{_SED_ADDRESS}(?:,(?:{_SED_ADDRESS}|\+\d+))?)? *!? *(?:[pdqQ=]|{_SED_SUBSTITUTION})"
 _SED = re.compile(rf" *(?:{_SED_COMMAND})(?: *[;\n] *(?:{_SED_COMMAND}))* *;? *")

@@ -1,0 +1,157 @@
+"""`run_command`: a read-only shell command on this host, run the way the guardrail read it."""
+
+import glob
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from worker.domain.conversation import ToolDefinition
+from worker.domain.tooling import ToolContext, ToolOutput
+from worker.errors import ToolDeniedError, ToolFailedError, ToolInputError
+from worker.guardrails import paths
+from worker.guardrails.pipeline import DecisionVerdict, decide
+from worker.guardrails.policy import Policy
+from worker.guardrails.shell import Pipeline, Script, Simple, parse
+from worker.guardrails.words import Word
+from worker.tools.execution import Completed, Launch, Limits, Stream, run_pipeline, run_shell
+
+MAX_MATCHES = 200
+_BUILTINS = frozenset(
+    """. [[ alias bg bind break builtin caller cd command compgen complete continue declare dirs disown enable eval exec
+    exit export fc fg getopts hash help history jobs let local logout mapfile popd pushd read readarray readonly return set
+    shift shopt source suspend times trap type typeset ulimit umask unalias unset wait time until while""".split()
+)
+"""Words only a shell can run."""
+_DESCRIPTION = (
+    "Run one read-only shell command (kubectl, git, docker, systemctl, journalctl, ps, ss, grep, jq, aws, gcloud …) "
+    "and read its output. Pipes, `&&`, `||`, `;` and `2>&1` work; there is no terminal, no input, and the working "
+    "directory is empty, so use absolute paths. Everyday read-only commands with literal arguments run at once; "
+    "variables, substitutions, loops and unknown programs are judged first; whatever changes state or reads "
+    "secrets is denied."
+)
+_PARAMETERS: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "command": {"type": "string", "description": "The command line, at most 4096 bytes."},
+        "purpose": {"type": "string", "description": "What you want to learn from it, in a few words."},
+    },
+    "required": ["command", "purpose"],
+    "additionalProperties": False,
+}
+
+
+class RunCommand:
+    """The tool. The caller has had the command decided; what is finally denied is refused here once more."""
+
+    definition = ToolDefinition(name="run_command", description=_DESCRIPTION, parameters=_PARAMETERS)
+
+    def __init__(self, policy: Policy, *, kubeconfig: Path | None = None, limits: Limits | None = None) -> None:
+        self._policy = policy
+        self._limits = limits or Limits()
+        self._variables = {"KUBECONFIG": str(kubeconfig.absolute())} if kubeconfig else {}
+
+    def command_of(self, arguments: Mapping[str, Any]) -> str:
+        """Return the command to be decided. Anything but a string is the empty command, which is denied."""
+        command = arguments.get("command")
+        return command if isinstance(command, str) else ""
+
+    def run(self, arguments: dict[str, Any], context: ToolContext) -> ToolOutput:
+        """Run the command. Raises `ToolError` if it is denied, or cannot be run, or is cancelled."""
+        command = self.command_of(arguments)
+        if not command.strip():
+            raise ToolInputError("`command` is missing: send a non-empty string")
+        decision = decide(command, policy=self._policy)
+        if decision.verdict is DecisionVerdict.DENY:
+            raise ToolDeniedError(f"{decision.layer}: {decision.reason}")
+        completed = self._run(parse(command), context, is_proven=decision.is_allowed)
+        if completed.was_cancelled:
+            raise ToolFailedError("cancelled while the command ran")
+        return ToolOutput(text=_render(command, completed))
+
+    def _run(self, script: Script, context: ToolContext, *, is_proven: bool) -> Completed:
+        """Run a static script from its words; only what needs a shell, and was judged, gets one."""
+        if is_proven or (script.is_static and not any(c.texts[0] in _BUILTINS for c in script.commands)):
+            return self._run_pipelines(script, context)
+        limits = self._limits_until(context.deadline)
+        return run_shell(script.text, limits=limits, variables=self._variables, is_cancelled=context.is_cancelled)
+
+    def _run_pipelines(self, script: Script, context: ToolContext) -> Completed:
+        """Run pipelines in turn as `;`, `&&` and `||` say, and join what they print."""
+        done: list[Completed] = []
+        for pipeline in script.pipelines:
+            failed = bool(done) and done[-1].exit_code != 0
+            if done and (pipeline.joined_by == "&&" and failed) | (pipeline.joined_by == "||" and not failed):
+                continue
+            done.append(self._run_pipeline(pipeline, context))
+            if done[-1].timed_out or done[-1].was_cancelled:
+                break
+        return _joined(done)
+
+    def _run_pipeline(self, pipeline: Pipeline, context: ToolContext) -> Completed:
+        return run_pipeline(
+            [_launch(member) for member in pipeline.members],
+            limits=self._limits_until(context.deadline),
+            variables=self._variables,
+            is_cancelled=context.is_cancelled,
+        )
+
+    def _limits_until(self, deadline: float) -> Limits:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            raise ToolFailedError("no time is left for the command")
+        return replace(self._limits, timeout_s=min(self._limits.timeout_s, left_s))
+
+
+def _launch(command: Simple) -> Launch:
+    argv = tuple(text for word in command.words for text in _expanded(word))
+    stdout, stderr = Stream.CAPTURE, Stream.CAPTURE
+    for redirect in command.redirects:
+        target = redirect.target.text if redirect.target else ""
+        if target == "/dev/null":
+            stdout = stdout if redirect.descriptor == 2 else Stream.NULL  # noqa: PLR2004 -- stderr's number
+            stderr = stderr if redirect.descriptor == 1 else Stream.NULL
+        elif (redirect.descriptor, target) == (2, "1"):
+            stderr = Stream.NULL if stdout is Stream.NULL else Stream.STDOUT
+        elif (redirect.descriptor, target) == (1, "2"):
+            stdout = Stream.NULL if stderr is Stream.NULL else Stream.STDERR
+    return Launch(argv, stdout, stderr)
+
+
+def _expanded(word: Word) -> list[str]:
+    """Return the word, or the paths its pattern matches, each checked again; no match leaves it as it is."""
+    if not word.is_pattern:
+        return [word.text]
+    matches = sorted(glob.glob(word.text))  # noqa: PTH207 -- an absolute pattern, expanded as a shell would
+    found = [path for path in matches if paths.may_be_read(path) and paths.may_be_read(str(Path(path).resolve()))]
+    if len(found) > MAX_MATCHES:
+        raise ToolFailedError(f"{word.text} matches {len(found)} files, more than {MAX_MATCHES}: name fewer")
+    return found or [word.text]
+
+
+def _joined(done: list[Completed]) -> Completed:
+    return Completed(
+        exit_code=done[-1].exit_code,
+        stdout="".join(c.stdout for c in done),
+        stderr="".join(c.stderr for c in done),
+        is_truncated=any(c.is_truncated for c in done),
+        timed_out=any(c.timed_out for c in done),
+        duration_s=round(sum(c.duration_s for c in done), 3),
+        was_cancelled=any(c.was_cancelled for c in done),
+    )
+
+
+def _render(command: str, completed: Completed) -> str:
+    fields: dict[str, Any] = {
+        "command": command,
+        "exit_code": completed.exit_code,
+        "stdout": completed.stdout,
+        "stderr": completed.stderr,
+        "duration_s": completed.duration_s,
+        "truncated": completed.is_truncated,
+    }
+    if completed.timed_out:
+        fields["timed_out"] = True
+    return json.dumps(fields, ensure_ascii=False)
