@@ -10,7 +10,7 @@ from worker.domain.report import Submission
 from worker.domain.states import AgentStatus, ToolCallStatus
 from worker.domain.transcript import Agent, ToolCall, Transcript, Turn
 from worker.errors import ToolInputError
-from worker.guardrails.decision import Decision, Verdict
+from worker.guardrails.decision import Decision, DecisionVerdict
 from worker.investigation import submission
 from worker.investigation.budget import Bound, Stage
 
@@ -131,9 +131,9 @@ def _guarded(command: str | None, rules: Rules) -> tuple[ToolCallStatus, dict[st
         return ToolCallStatus.ALLOWED, {}
     decision = rules.decide(command)
     fields = {"command": command, "layer": decision.layer, "reason": decision.reason}
-    if decision.verdict is Verdict.DENY:
+    if decision.verdict is DecisionVerdict.DENY:
         return ToolCallStatus.DENIED, {**fields, "text": f"Denied by {decision.layer}: {decision.reason}"}
-    is_allowed = decision.verdict is Verdict.ALLOW and not rules.judges_all
+    is_allowed = decision.verdict is DecisionVerdict.ALLOW and not rules.judges_all
     return ToolCallStatus.ALLOWED if is_allowed else ToolCallStatus.PROPOSED, fields
 
 
