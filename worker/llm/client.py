@@ -16,7 +16,7 @@ from worker.errors import (
     RouteError,
     TransientError,
 )
-from worker.llm.failures import classify, malformed, read_refusal, refused_sampling, scrub
+from worker.llm.failures import SAMPLING, classify, malformed, read_refusal, refused_parameters, scrub
 from worker.llm.secrets import credential
 from worker.llm.transport import Answered, Transport
 from worker.llm.wires import WIRES, Wire
@@ -48,8 +48,8 @@ class _Call:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class _SamplingRefusedError(Exception):
-    """The model takes no such parameters: sent again without them, the call can succeed."""
+class _ParametersRefusedError(Exception):
+    """The model does not take these parameters: sent again without them, the call can succeed."""
 
     def __init__(self, names: frozenset[str]) -> None:
         super().__init__(sorted(names))
@@ -99,7 +99,7 @@ class ProviderClient:
         while True:
             try:
                 return self._finish(call, self._attempt(call))
-            except _SamplingRefusedError as refused:
+            except _ParametersRefusedError as refused:
                 self._remember(call, refused.names)
             except TransientError as error:
                 call.failures += 1
@@ -132,9 +132,9 @@ class ProviderClient:
         self._sleep(pause)
 
     def _remember(self, call: _Call, names: frozenset[str]) -> None:
-        """Send this model no such parameter again, now or later."""
+        """Leave these out now; sampling from now on too (a forced tool only now: `none` must not get lost)."""
         place = (call.route.base_url, call.route.model)
-        self._refused[place] = self._refused.get(place, frozenset()) | names
+        self._refused[place] = self._refused.get(place, frozenset()) | names.intersection(SAMPLING)
         self._drop(call, names)
 
     def _drop(self, call: _Call, names: frozenset[str]) -> None:
@@ -152,8 +152,8 @@ def _read_answer(call: _Call, answered: Answered) -> ModelAnswer:
     body = _json(answered)
     if answered.status != _OK:
         refusal = read_refusal(answered.status, body)
-        if names := refused_sampling(refusal, call.body):
-            raise _SamplingRefusedError(names)
+        if names := refused_parameters(refusal, call.body):
+            raise _ParametersRefusedError(names)
         raise classify(refusal, key=call.key, retry_after_s=retry_after_s(answered.headers.get("retry-after")))
     if not isinstance(body, dict):
         raise malformed("the answer is not a JSON object", status=answered.status)

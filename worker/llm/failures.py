@@ -162,15 +162,22 @@ def error_inside(body: JsonObject) -> ProviderError | None:
     return classify(refusal)
 
 
-_SAMPLING = ("temperature", "top_p", "top_k")
+SAMPLING = ("temperature", "top_p", "top_k")
 _OUT_OF_RANGE = _words("range", "less than or equal", "greater than or equal", "maximum value", "minimum value")
+_NO_FORCED_TOOL = _words("tool_choice.*(thinking|support)", "(thinking|support).*tool_choice")
 
 
-def refused_sampling(refusal: Refusal, sent: Mapping[str, Any]) -> frozenset[str]:
-    """Return the sampling parameters this refusal is about; none when only a value is out of range."""
+def refused_parameters(refusal: Refusal, sent: Mapping[str, Any]) -> frozenset[str]:
+    """Return what was sent that this model takes no part of: sampling, or a forced tool where it thinks.
+
+    None of them when only a value is out of range: that is somebody's mistake to correct.
+    """
     if refusal.status != 400 or _OUT_OF_RANGE.search(refusal.words):  # noqa: PLR2004 - HTTP's bad request
         return frozenset()
-    return frozenset(name for name in _SAMPLING if name in sent and name in refusal.words)
+    named = {name for name in SAMPLING if name in refusal.words}
+    if _NO_FORCED_TOOL.search(refusal.words):
+        named.add("tool_choice")
+    return frozenset(named & sent.keys())
 
 
 _KEY_LIKE = re.compile(r"\b(sk-|AIza|Bearer\s+|key-)\S+")

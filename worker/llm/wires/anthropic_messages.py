@@ -1,4 +1,4 @@
-"""The Anthropic Messages wire (https://docs.anthropic.com/en/api/messages)."""
+"""The Anthropic Messages wire (https://platform.claude.com/docs/en/api/messages)."""
 
 import json
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ from worker.llm.wires.caching import EPHEMERAL, marked_messages
 from worker.llm.wires.reading import as_list, count_of, fields_of, objects, sent_arguments, text_of, tool_request
 
 NAME = "anthropic_messages"
-VERSION = "2023-06-01"
+VERSION = "2023-06-01"  # known to every compatible endpoint; the next, 2026-10-21, removed temperature
 DEFAULT_MAX_TOKENS = 8192  # the field is required; enough for a report, below what needs streaming
 ANSWER_TOOL = "answer_as_json"
 """The format has no output schema that all its models take: the answer is asked for as a call of this tool."""

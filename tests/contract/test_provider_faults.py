@@ -1,0 +1,321 @@
+"""What happens when a provider misbehaves, over real sockets: each fault typed, with the right number of requests."""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+
+from tests.llm_builders import KEY, QUERY, WIRE_NAMES, bare_settings, hello, route_of
+from tests.model_server import ModelServer, Reply, Script, in_order
+from worker.domain.conversation import ModelAnswer, ModelRequest, Usage
+from worker.errors import (
+    ContextOverflowError,
+    InvalidRequestError,
+    MalformedAnswerError,
+    ModelNotFoundError,
+    ModelRefusedError,
+    ProviderAuthError,
+    ProviderError,
+    ProviderQuotaError,
+    ProviderRateLimitedError,
+    ProviderUnavailableError,
+)
+from worker.llm.client import ProviderClient
+
+Ask = Callable[..., ModelAnswer]
+FINE = Reply(text="fine")
+
+
+class Waits(list[float]):
+    """Stands in for sleep: remembers what would have been waited."""
+
+    def __call__(self, seconds: float) -> None:
+        self.append(seconds)
+
+
+class Bench:
+    """A client, a scripted provider, and what was waited."""
+
+    def __init__(self, wire: str, script: Script) -> None:
+        self.wire = wire
+        self.waits = Waits()
+        self.server = ModelServer(script)
+        self.client = ProviderClient(bare_settings(openai_api_key=KEY, anthropic_api_key=KEY), sleep=self.waits)
+
+    def ask(self, request: ModelRequest | None = None, *, timeout_s: float = 30.0, **route: Any) -> ModelAnswer:
+        to = route_of(self.wire, server=self.server, **route)
+        return self.client.ask(request or hello(), route=to, timeout_s=timeout_s)
+
+    def close(self) -> None:
+        self.client.close()
+        self.server.close()
+
+
+@pytest.fixture(params=WIRE_NAMES)
+def bench(request: pytest.FixtureRequest) -> Iterator[Callable[..., Bench]]:
+    """Build a bench around a script, or around replies in the order of requests."""
+    made: list[Bench] = []
+
+    def build(*replies: Reply, script: Script | None = None) -> Bench:
+        made.append(Bench(request.param, script or in_order(replies)))
+        return made[-1]
+
+    yield build
+    for one in made:
+        one.close()
+
+
+def fault(status: int, message: str = "no", **fields: Any) -> Reply:
+    return Reply(status=status, body=json.dumps({"error": {"message": message, **fields}}).encode())
+
+
+def limited(after: str) -> Reply:
+    return Reply(status=429, headers={"retry-after": after}, body=b'{"error": {"message": "slow down"}}')
+
+
+@pytest.mark.parametrize(
+    ("reply", "error", "requests"),
+    [
+        (fault(500), ProviderUnavailableError, 3),
+        (fault(503), ProviderUnavailableError, 3),
+        (fault(529, type="overloaded_error"), ProviderUnavailableError, 3),
+        (fault(429), ProviderRateLimitedError, 3),
+        (Reply(drop=True), ProviderUnavailableError, 3),
+        (Reply(text="half", cut=True), ProviderUnavailableError, 3),
+        (Reply(body=b'{"choices": [{"mess'), MalformedAnswerError, 2),
+        (Reply(body=b"<html>welcome</html>", headers={"content-type": "text/html"}), MalformedAnswerError, 2),
+        (Reply(body=b"[]"), MalformedAnswerError, 2),
+        (Reply(body=b'{"choices": [], "content": null}'), MalformedAnswerError, 2),
+        (Reply(body=b"\x1f\x8bnot gzip", headers={"content-encoding": "gzip"}), MalformedAnswerError, 2),
+        (Reply(body=b" " * (11 * 1024 * 1024)), MalformedAnswerError, 2),
+        (Reply(status=307, headers={"location": "http://127.0.0.1:9/"}, body=b""), InvalidRequestError, 1),
+        (fault(401), ProviderAuthError, 1),
+        (fault(403), ProviderAuthError, 1),
+        (fault(404), ModelNotFoundError, 1),
+        (Reply(status=404, body=b"<html>nothing here</html>"), ModelNotFoundError, 1),
+        (fault(402), ProviderQuotaError, 1),
+        (fault(429, code="insufficient_quota"), ProviderQuotaError, 1),
+        (fault(400, "Your credit balance is too low"), ProviderQuotaError, 1),
+        (fault(400, code="context_length_exceeded"), ContextOverflowError, 1),
+        (fault(400, "prompt is too long: 210000 tokens > 200000 maximum"), ContextOverflowError, 1),
+        (fault(403, "Your input was flagged by moderation"), ModelRefusedError, 1),
+        (fault(400, "messages: wrong"), InvalidRequestError, 1),
+        (Reply(body=b'{"error": {"code": 502, "message": "upstream"}}'), ProviderUnavailableError, 3),
+        (Reply(body=b'{"error": {"code": 402, "message": "pay"}}'), ProviderQuotaError, 1),
+    ],
+)
+def test_each_fault_is_typed_and_asked_as_often_as_it_is_worth(
+    bench: Callable[..., Bench], reply: Reply, error: type[ProviderError], requests: int
+) -> None:
+    one = bench(reply)
+
+    with pytest.raises(error) as caught:
+        one.ask()
+
+    assert type(caught.value) is error
+    assert caught.value.provider in {"openai", "anthropic"}
+    assert one.server.count == requests
+    assert len(one.waits) == requests - 1
+
+
+@pytest.mark.parametrize("first", [fault(500), limited("0"), Reply(drop=True), Reply(body=b"{"), fault(429)])
+def test_a_passing_fault_costs_one_more_request(bench: Callable[..., Bench], first: Reply) -> None:
+    one = bench(first, FINE)
+
+    answer = one.ask()
+
+    assert (answer.message.text, answer.attempts, one.server.count) == ("fine", 2, 2)
+
+
+@pytest.mark.parametrize(("after", "waited"), [("0", 0.0), ("3", 3.0), ("4.5", 4.5)])
+def test_a_short_retry_after_is_waited_in_place(bench: Callable[..., Bench], after: str, waited: float) -> None:
+    one = bench(limited(after), FINE)
+
+    one.ask()
+
+    assert one.waits == [waited]
+
+
+@pytest.mark.parametrize("after", ["120", format_datetime(datetime.now(UTC) + timedelta(seconds=3000), usegmt=True)])
+def test_a_long_retry_after_frees_the_worker_at_once(bench: Callable[..., Bench], after: str) -> None:
+    one = bench(limited(after), FINE)
+
+    with pytest.raises(ProviderRateLimitedError) as caught:
+        one.ask()
+
+    assert caught.value.retry_after_s is not None
+    assert caught.value.retry_after_s >= 100
+    assert (one.server.count, one.waits) == (1, [])
+
+
+def test_waits_double_with_jitter(bench: Callable[..., Bench]) -> None:
+    one = bench(fault(500))
+
+    with pytest.raises(ProviderUnavailableError):
+        one.ask()
+
+    first, second = one.waits
+    assert 0.5 <= first <= 1.0 <= second <= 2.0
+
+
+def test_nothing_is_waited_for_that_would_end_after_the_deadline(bench: Callable[..., Bench]) -> None:
+    one = bench(limited("3"), FINE)
+
+    with pytest.raises(ProviderRateLimitedError) as caught:
+        one.ask(timeout_s=2.0)
+
+    assert caught.value.retry_after_s == 3.0
+    assert one.waits == []
+
+
+@pytest.mark.parametrize("slow", [Reply(text="x" * 50, drip_s=0.05), Reply(text="late", latency_s=3.0)])
+def test_a_slow_answer_does_not_outlive_the_deadline(bench: Callable[..., Bench], slow: Reply) -> None:
+    one = bench(slow)
+    started = time.monotonic()
+
+    with pytest.raises(ProviderUnavailableError):
+        one.ask(timeout_s=0.3)
+
+    assert time.monotonic() - started < 0.6
+
+
+def test_dripped_headers_do_not_outlive_the_deadline_either() -> None:
+    import socket  # noqa: PLC0415 - a raw server, for this test only
+
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def drip() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            try:
+                for byte in b"HTTP/1.1 200 OK\r\nx-long: " + b"a" * 200:
+                    connection.send(bytes([byte]))
+                    time.sleep(0.02)
+            except OSError:
+                pass  # the client hung up, as it should
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    client = ProviderClient(bare_settings(openai_api_key=KEY))
+    route = route_of("openai_chat", base_url=f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
+    started = time.monotonic()
+
+    with pytest.raises(ProviderUnavailableError):
+        client.ask(hello(), route=route, timeout_s=0.3)
+
+    assert time.monotonic() - started < 0.6
+    client.close()
+    thread.join()
+    listener.close()
+
+
+def test_an_answer_without_usage_is_an_answer(bench: Callable[..., Bench]) -> None:
+    answer = bench(Reply(text="fine", usage=None)).ask()
+
+    assert answer.usage == Usage()
+
+
+def test_a_refused_temperature_is_dropped_remembered_and_noted(bench: Callable[..., Bench]) -> None:
+    refusal = fault(400, "Unsupported value: 'temperature' does not support 0 with this model.")
+    one = bench(script=lambda exchange: refusal if "temperature" in exchange.body else FINE)
+    request = hello(temperature=0.0)
+
+    first, second = one.ask(request), one.ask(request)
+
+    assert (first.attempts, second.attempts) == (2, 1)
+    assert "temperature" in first.notes[0]
+    assert first.notes == second.notes
+    assert one.waits == []
+
+
+def test_a_temperature_out_of_range_is_not_hidden(bench: Callable[..., Bench]) -> None:
+    one = bench(fault(400, "temperature: range: 0..1"))
+
+    with pytest.raises(InvalidRequestError):
+        one.ask(hello(temperature=7.0))
+
+    assert one.server.count == 1
+
+
+def test_a_forced_tool_is_asked_for_without_force_where_the_model_thinks(bench: Callable[..., Bench]) -> None:
+    refusal = fault(400, "Thinking may not be enabled when tool_choice forces tool use.")
+    one = bench(script=lambda exchange: refusal if "tool_choice" in exchange.body else FINE)
+    request = hello(tools=(QUERY,), forced_tool="query_metrics")
+
+    answers = [one.ask(request), one.ask(request)]
+
+    assert [answer.attempts for answer in answers] == [2, 2]
+
+
+def test_the_request_id_of_the_header_is_kept(bench: Callable[..., Bench]) -> None:
+    assert bench(Reply(text="x", headers={"request-id": "req_1"})).ask().request_id == "req_1"
+
+
+def test_nothing_listening_is_unavailable() -> None:
+    client = ProviderClient(bare_settings(openai_api_key=KEY, rca_call_attempts=1))
+
+    with pytest.raises(ProviderUnavailableError) as caught:
+        client.ask(hello(), route=route_of("openai_chat"), timeout_s=2.0)
+
+    assert "openai/gpt-4.1-mini" in str(caught.value)
+    client.close()
+
+
+@pytest.mark.parametrize("url", ["localhost:1234", "", "http://127.0.0.1:99999999"])
+def test_an_address_that_is_none_is_said_once(url: str) -> None:
+    client = ProviderClient(bare_settings(openai_api_key=KEY))
+
+    with pytest.raises(InvalidRequestError):
+        client.ask(hello(), route=route_of("openai_chat", base_url=url), timeout_s=2.0)
+
+    client.close()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        fault(401, f"Incorrect API key provided: {KEY[:6]}*****{KEY[-6:]}"),
+        fault(400, f"the header x-api-key: {KEY} is odd"),
+        fault(500, f"while using {KEY[4:14]} something broke"),
+        Reply(body=json.dumps({"error": {"message": f"bad key {KEY}"}}).encode()),
+    ],
+)
+def test_a_key_never_appears_in_an_error_or_a_log(
+    bench: Callable[..., Bench], reply: Reply, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    with pytest.raises(ProviderError) as caught:
+        bench(reply).ask()
+
+    told = str(caught.value) + caplog.text
+    assert not any(KEY[i : i + 6] in told for i in range(len(KEY) - 5))
+
+
+def test_a_shown_piece_of_a_body_is_short(bench: Callable[..., Bench]) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        bench(fault(400, "word " * 1000)).ask()
+
+    assert len(str(caught.value)) < 400
+
+
+def test_threads_share_a_client_and_none_is_left_open(bench: Callable[..., Bench]) -> None:
+    one = bench(FINE)
+    answers: list[ModelAnswer] = []
+    threads = [threading.Thread(target=lambda: answers.append(one.ask())) for _ in range(16)]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    one.ask()  # a new thread's client closes those of ended ones
+
+    assert len(answers) == 16
+    assert set(one.client._transport._clients) == {threading.current_thread()}
