@@ -56,7 +56,7 @@ class Material:
 def conclude(material: Material) -> Report:
     """Make the report: from the submission after the claim check, or by code from the evidence where there is none."""
     if material.submission is None:
-        partial = material.partial or "the model handed in no report"
+        partial = _shortened((material.partial or "").strip(" .") or "the model handed in no report")
         return _report(material, write_without_model(material, partial), partial=partial)
     checked = check_claims(
         material.submission,

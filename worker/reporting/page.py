@@ -8,7 +8,6 @@ from markupsafe import Markup
 from worker.domain.report import Report
 from worker.reporting import words
 from worker.reporting.charts import draw_charts
-from worker.reporting.inert import show_hidden
 from worker.reporting.markdown import anchor
 from worker.reporting.plain import citing_claims
 from worker.reporting.templating import TEMPLATES, environment
@@ -52,7 +51,6 @@ def render_page(report: Report, *, links: PageLinks | None = None) -> str:
             links=links,
             inline_style=inline_style,
             w=words,
-            t=show_hidden,
             anchor=anchor,
             known=words.evidence_ids(report),
             tools={e.id: e.tool for e in report.evidence},

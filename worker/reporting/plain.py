@@ -25,7 +25,7 @@ def render_plain(report: Report) -> str:
         _listing("Denied by the guardrails", [f"{d.tool}: {d.command} ({d.layer}: {d.reason})" for d in report.denied]),
         _footer(report),
     ]
-    return "\n\n".join(section for section in sections if section) + "\n"
+    return show_hidden("\n\n".join(section for section in sections if section) + "\n")
 
 
 def render_evidence_plain(report: Report, evidence_id: str) -> str:
@@ -35,8 +35,8 @@ def render_evidence_plain(report: Report, evidence_id: str) -> str:
         known = ", ".join(e.id for e in report.evidence) or "none"
         raise NotFoundError(f"no evidence {one_line(evidence_id)} in this report; it has: {known}")
     cited = ", ".join(citing_claims(report).get(evidence_id, ())) or "nothing"
-    lines = [f"{one_line(found.id)} {one_line(found.tool)}: {found.status}", *_facts(found), f"cited by: {cited}"]
-    return "\n".join((*lines, "", show_hidden(found.excerpt).rstrip(), ""))
+    lines = [f"{one_line(found.id)} {one_line(found.tool)}: {one_line(found.status)}", *_facts(found)]
+    return show_hidden("\n".join((*lines, f"cited by: {cited}", "", found.excerpt.rstrip(), "")))
 
 
 def citing_claims(report: Report) -> dict[str, list[str]]:

@@ -4,6 +4,9 @@ from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from worker.reporting.inert import show_hidden
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -15,7 +18,13 @@ def environment(*, html: bool) -> Environment:
         loader=FileSystemLoader(TEMPLATES),
         autoescape=html,  # noqa: S701 - off only for Markdown, whose filters escape every value
         undefined=StrictUndefined,
+        finalize=_without_hidden,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+
+
+def _without_hidden(value: object) -> object:
+    """Show what hides in any text a template prints, so that no place can be forgotten."""
+    return show_hidden(value) if isinstance(value, str) and not isinstance(value, Markup) else value
