@@ -94,9 +94,17 @@ def test_redis_and_tables_are_there_when_it_is_ready(system: Up) -> None:
 
 
 def test_the_summary_comes_once_and_children_know_redis(system: Up, capfd: pytest.CaptureFixture[str]) -> None:
-    system.end()
+    said = ""
 
-    said = capfd.readouterr().out
+    def is_announced() -> bool:
+        nonlocal said
+        said += capfd.readouterr().out
+        return "| processes" in said
+
+    assert eventually(is_announced)
+    system.end()
+    said += capfd.readouterr().out
+
     assert said.count("| ready") == 1
     assert f"http://127.0.0.1:{system.settings.rca_http_port}" in said
     assert "worker-1   | worker sees True" in said

@@ -70,6 +70,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, end)
     sys.stdout.write(f"in-memory Redis on {HOST}:{server.server_address[1]}\n")
+    sys.stdout.flush()
     server.serve_forever()
     server.server_close()
 

@@ -55,7 +55,7 @@ def _shared(settings: Settings, redis_url: str) -> dict[str, str]:
 
 
 def _celery(*arguments: str) -> tuple[str, ...]:
-    return (*tied_to_parent(), sys.executable, "-m", "celery", "-A", "worker.celery", *arguments)
+    return (*tied_to_parent(), sys.executable, "-m", "celery", "--quiet", "-A", "worker.celery", *arguments)
 
 
 def _worker(name: str, settings: Settings, environment: Mapping[str, str]) -> ProcessSpec:

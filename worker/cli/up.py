@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
@@ -28,7 +28,7 @@ SLOW_START_S = 60.0
 MARGIN_S = 5.0
 """What a worker gets beyond its own grace before it is killed."""
 
-_ASK_EVERY_S = 0.3
+_LOOK_EVERY_S = 0.3
 _NAME_WIDTH = 10
 
 
@@ -112,21 +112,33 @@ def printer(redactor: Redactor) -> Say:
     return say
 
 
-def readiness(url: str) -> Callable[[], bool]:
-    """Return the question whether the web server answers; it is put to it only now and then."""
-    next_at_s = 0.0
+def is_healthy(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz", timeout=2, trust_env=False).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
 
-    def is_ready() -> bool:
-        nonlocal next_at_s
-        if time.monotonic() < next_at_s:
-            return False
-        next_at_s = time.monotonic() + _ASK_EVERY_S
-        try:
-            return httpx.get(f"{url}/healthz", timeout=2, trust_env=False).status_code == httpx.codes.OK
-        except httpx.HTTPError:
-            return False
 
-    return is_ready
+class Herald:
+    """Says once that the web server answers and where everything is; until then, now and then, that it does not."""
+
+    def __init__(self, running: UpFile, *, say: Say) -> None:
+        self._running = running
+        self._say = say
+        self._is_done = False
+        self._slow_at_s = time.monotonic() + SLOW_START_S
+
+    def look(self, names: list[str]) -> None:
+        if self._is_done:
+            return
+        url = self._running.local_url
+        if is_healthy(url):
+            self._is_done = True
+            for line in describe_up(self._running, names=names):
+                self._say("up", line)
+        elif time.monotonic() > self._slow_at_s:
+            self._say("up", f"{url}/healthz does not answer yet; the lines of `web` above say why")
+            self._slow_at_s = time.monotonic() + SLOW_START_S
 
 
 def run(settings: Settings, stop: Stop, *, list_processes: ListProcesses, flower: str | None = None) -> None:
@@ -138,11 +150,12 @@ def run(settings: Settings, stop: Stop, *, list_processes: ListProcesses, flower
         migrate_database(settings)
         supervisor.start(list_processes(settings, redis_url=redis_url))
         running = _describe(settings, redis_url=redis_url, redis_kind=kind, flower=flower)
-        _wait_until_ready(running, supervisor, stop=stop, say=say)
+        herald = Herald(running, say=say)
         while not stop.is_asked():
-            running = _note_processes(settings, running, supervisor)
             supervisor.tend()
-            time.sleep(_ASK_EVERY_S)
+            running = _note_processes(settings, running, supervisor)
+            herald.look([child.spec.name for child in supervisor.children])
+            time.sleep(_LOOK_EVERY_S)
         say("up", "stopping")
     finally:
         supervisor.stop(grace_s=settings.rca_grace_s + MARGIN_S, is_hurried=stop.is_hurried)
@@ -172,21 +185,6 @@ def _describe(settings: Settings, *, redis_url: str, redis_kind: str, flower: st
         flower_url=f"http://127.0.0.1:{settings.rca_flower_port}" if flower else None,
         flower_auth=flower,
     )
-
-
-def _wait_until_ready(running: UpFile, supervisor: Supervisor, *, stop: Stop, say: Say) -> None:
-    """Wait for the web server, then say once where everything is; say so, too, when it takes long."""
-    is_ready, slow_at_s = readiness(running.local_url), time.monotonic() + SLOW_START_S
-    while not stop.is_asked():
-        supervisor.tend()
-        if is_ready():
-            for line in describe_up(running, names=[child.spec.name for child in supervisor.children]):
-                say("up", line)
-            return
-        if time.monotonic() > slow_at_s:
-            say("up", f"{running.local_url}/healthz does not answer yet; the lines of `web` above say why")
-            slow_at_s = time.monotonic() + SLOW_START_S
-        time.sleep(_ASK_EVERY_S)
 
 
 def _note_processes(settings: Settings, running: UpFile, supervisor: Supervisor) -> UpFile:

@@ -6,6 +6,7 @@ import signal
 import socket
 import stat
 import threading
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from worker.cli.embedded import free_port
-from worker.cli.up import Stop, flower_auth, printer, readiness, require_free_ports, stop_signals
+from worker.cli.up import Herald, Stop, flower_auth, printer, require_free_ports, stop_signals
 from worker.cli.upfile import (
     UpFile,
     describe_up,
@@ -134,17 +135,35 @@ def test_lines_carry_the_name_and_no_secret() -> None:
     assert "hunter2" not in stream.getvalue()
 
 
-def test_it_is_ready_when_healthz_answers() -> None:
+@pytest.fixture
+def healthy_url() -> Iterator[str]:
     with HTTPServer(("127.0.0.1", 0), Healthy) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        is_ready = readiness(f"http://127.0.0.1:{server.server_port}")
-        answer = is_ready()
+        yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
 
-    assert answer
-    assert not readiness(f"http://127.0.0.1:{free_port()}")()
+
+def test_it_is_ready_once_when_healthz_answers(healthy_url: str) -> None:
+    said: list[str] = []
+    herald = Herald(UP.model_copy(update={"local_url": healthy_url}), say=lambda _name, line: said.append(line))
+
+    herald.look(["web"])
+    herald.look(["web"])
+
+    assert said == describe_up(UP, names=["web"])
+
+
+def test_it_is_silent_while_nothing_answers() -> None:
+    said: list[str] = []
+    herald = Herald(
+        UP.model_copy(update={"local_url": f"http://127.0.0.1:{free_port()}"}), say=lambda _, line: said.append(line)
+    )
+
+    herald.look(["web"])
+
+    assert said == []
 
 
 def test_the_first_signal_asks_and_the_second_hurries() -> None:
