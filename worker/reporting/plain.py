@@ -36,7 +36,7 @@ def render_evidence_plain(report: Report, evidence_id: str) -> str:
         raise NotFoundError(f"no evidence {one_line(evidence_id)} in this report; it has: {known}")
     cited = ", ".join(citing_claims(report).get(evidence_id, ())) or "nothing"
     lines = [f"{one_line(found.id)} {one_line(found.tool)}: {one_line(found.status)}", *_facts(found)]
-    return show_hidden("\n".join((*lines, f"cited by: {cited}", "", found.excerpt.rstrip(), "")))
+    return show_hidden("\n".join((*lines, f"cited by: {cited}", "", words.spread(found.excerpt).rstrip(), "")))
 
 
 def citing_claims(report: Report) -> dict[str, list[str]]:

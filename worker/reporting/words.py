@@ -96,6 +96,23 @@ def arguments_line(arguments: dict[str, Any]) -> str:
     return ", ".join(f"{name}={argument(value)}" for name, value in arguments.items())
 
 
+def spread(text: str) -> str:
+    """Lay out a result that is one JSON object: a line for each field and for each row; other text stays as it is."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    if not isinstance(found, dict):
+        return text
+    return "\n".join(line for name, value in found.items() for line in _field_lines(name, value))
+
+
+def _field_lines(name: str, value: Any) -> list[str]:
+    if isinstance(value, list) and value and isinstance(value[0], (dict, list)):
+        return [f"{name}:", *(f"  {argument(row)}" for row in value)]
+    return [f"{name}: {argument(value)}"]
+
+
 def lowered_line(report: Report) -> str | None:
     """Say that the claim check lowered the verdict; None where it did not."""
     if report.submitted_verdict is None:

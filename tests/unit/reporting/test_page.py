@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from worker.domain.report import Citation, RootCause, TimelineEntry
 from worker.domain.states import ReportVerdict
 from worker.reporting.page import MAX_EXCERPT_CHARS, PageLinks, render_page, stylesheet
-from worker.reporting.words import VERDICT_MEANINGS, VERDICT_TITLES
+from worker.reporting.words import VERDICT_MEANINGS, VERDICT_TITLES, spread
 
 LINKS = PageLinks(stylesheet_url="/static/report.css", home_url="/", json_url="/r.json", artifacts_url="/artifacts")
 HOSTILE = [
@@ -73,7 +73,7 @@ def test_the_page_says_all_that_the_report_says() -> None:
         report.denied[0].command,
         "at least $0.0931; some prices unknown",
         "2026-03-04 02:41:00 UTC",
-        *(e.excerpt for e in report.evidence),
+        *(spread(e.excerpt) for e in report.evidence),
     ):
         assert said in text
 
@@ -177,7 +177,7 @@ def test_charts_describe_themselves_in_words() -> None:
 
     assert "orders, billing, 2026-03-04" in text
     assert "orders: from 40 to" in text
-    assert "times UTC, dashed line: the incident began" in text
+    assert "times UTC, vertical line: the incident began" in text
 
 
 def test_a_huge_excerpt_is_cut_and_says_so() -> None:
