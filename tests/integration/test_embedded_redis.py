@@ -91,6 +91,29 @@ def test_a_reply_larger_than_a_sockets_buffer_arrives_whole(client: redis.Redis)
     assert [fields["event"] == event for _, fields in client.xrange("incidents")] == [True] * 12
 
 
+def test_an_error_is_an_answer_and_the_connection_goes_on(client: redis.Redis) -> None:
+    with client.client() as one:
+        before = one.client_id()
+        one.xgroup_create("incidents", "bridge", id="0", mkstream=True)
+        with pytest.raises(redis.ResponseError, match="BUSYGROUP"):
+            one.xgroup_create("incidents", "bridge", id="0", mkstream=True)
+        with pytest.raises(redis.exceptions.NoScriptError):
+            one.evalsha("0" * 40, 0)
+
+        assert one.client_id() == before
+
+
+def test_scripts_and_transactions_run(client: redis.Redis) -> None:
+    double = client.register_script("return redis.call('INCRBY', KEYS[1], ARGV[1]) * 2")
+
+    with client.pipeline(transaction=True) as pipe:
+        pipe.set("a", 1)
+        pipe.expire("a", 60)
+
+        assert pipe.execute() == [True, True]
+    assert double(keys=["a"], args=[4]) == 10
+
+
 def test_small_calls_do_not_wait_for_each_other(client: redis.Redis) -> None:
     began_s = time.monotonic()
 

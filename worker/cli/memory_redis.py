@@ -11,9 +11,12 @@ import socket
 import sys
 import threading
 from types import FrameType
+from typing import Any
 
 from fakeredis import TcpFakeServer
+from fakeredis._clients._sync import FakeRedisConnection
 from fakeredis._clients._tcp_server import TCPFakeRequestHandler
+from redis.exceptions import ResponseError
 from typing_extensions import Buffer
 
 HOST = "127.0.0.1"
@@ -40,6 +43,22 @@ class PatientWriter(io.BufferedIOBase):
         return memoryview(data).nbytes
 
 
+class Answering:
+    """The connection behind a client, for which an error is a reply like any other and no reason to hang up."""
+
+    def __init__(self, connection: FakeRedisConnection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def read_response(self) -> Any:
+        try:
+            return self._connection.read_response()
+        except ResponseError as error:
+            return error
+
+
 class Handler(TCPFakeRequestHandler):
     """Answers at once, and whole: with Nagle's algorithm each reply of two packets would wait 40 ms."""
 
@@ -47,6 +66,7 @@ class Handler(TCPFakeRequestHandler):
 
     def setup(self) -> None:
         super().setup()
+        self.current_client = Answering(self.current_client)  # type: ignore[assignment]  # it stands in for it
         self.writer.writer = PatientWriter(self.connection)
 
 
