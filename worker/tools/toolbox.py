@@ -1,6 +1,6 @@
 """What one investigation may ask: the tools whose data exists, by name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from worker.domain.conversation import ToolDefinition
@@ -33,11 +33,11 @@ class CommandTool(Protocol):
 class Toolbox:
     """The tools of one investigation. A later tool of a name already taken is left out."""
 
-    def __init__(self, tools: Sequence[Tool], sources: Mapping[str, str] | None = None) -> None:
+    def __init__(self, tools: Sequence[Tool], describe: Callable[[], dict[str, str]] = dict) -> None:
         self._tools: dict[str, Tool] = {}
         for tool in tools:
             self._tools.setdefault(tool.definition.name, tool)
-        self._sources = dict(sources or {})
+        self._describe = describe
 
     def definitions(self) -> tuple[ToolDefinition, ...]:
         """Return what a model is offered, always in the same order."""
@@ -45,7 +45,7 @@ class Toolbox:
 
     def sources(self) -> dict[str, str]:
         """Return a line for people and prompts about each source: what there is, and from when to when."""
-        return dict(self._sources)
+        return self._describe()
 
     def command_of(self, name: str, arguments: Mapping[str, Any]) -> str | None:
         """Return the command a call would run; None for tools that run none."""
@@ -71,7 +71,7 @@ def build_toolbox(event: IncidentEvent, *, settings: Settings, extra: Sequence[T
         raise MissingInputError(f"recorded case {name!r}: RCA_RECORDED_ROOT is not set")
     case = open_case(settings.rca_recorded_root, name)
     tools = [*_case_tools(case, incident_times(event, settings)), read_artifact(), *_recorded_tools(case), *extra]
-    return Toolbox(tools, describe_sources(case))
+    return Toolbox(tools, lambda: describe_sources(case))
 
 
 def _case_tools(case: RecordedCase, times: IncidentTimes) -> list[Tool]:

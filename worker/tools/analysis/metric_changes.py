@@ -116,12 +116,12 @@ def find_onset(change: MetricChange, points: Sequence[tuple[float, float]]) -> f
     if change.kind == "new":
         return points[0][0] if points else None
     reference = change.series.reference
-    if change.kind == "missing" or change.deviation == 0 or reference is None:
+    if not points or change.kind == "missing" or change.deviation == 0 or reference is None:
         return None
     samples = _rates(points) if change.series.is_rate else list(points)
     half = change.deviation / 2
     beyond = [(value - reference.median) / half >= 1 for _, value in samples]
-    stays = [*beyond[1:], True] if change.kind == "level" else [True] * len(beyond)
+    stays = [*beyond[1:], True][: len(beyond)] if change.kind == "level" else [True] * len(beyond)
     return next((ts for (ts, _), now, then in zip(samples, beyond, stays, strict=True) if now and then), None)
 
 
