@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -14,7 +15,7 @@ import redis
 from sqlalchemy import create_engine, inspect
 
 from worker.cli.embedded import free_port
-from worker.cli.processes import ProcessSpec
+from worker.cli.processes import ProcessSpec, tied_to_parent
 from worker.cli.up import Stop, run
 from worker.cli.upfile import UpFile, read_up_file
 from worker.settings import Settings
@@ -127,3 +128,25 @@ def test_at_the_end_nothing_is_left(system: Up) -> None:
 
     assert set(system.settings.rca_home.glob("up.json")) == set()
     assert not any(is_alive(pid) for pid in pids)
+
+
+@pytest.mark.skipif(not tied_to_parent(), reason="no setpriv on PATH")
+def test_a_killed_supervisor_takes_its_processes_along() -> None:
+    tied = [*tied_to_parent(), sys.executable, "-c", "import time; time.sleep(60)"]
+    code = f"import subprocess, time; print(subprocess.Popen({tied!r}).pid, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        pid = int(parent.stdout.readline())
+        time.sleep(0.5)  # the child has to have tied itself
+        parent.kill()
+
+    assert eventually(lambda: not is_running(pid))
+
+
+def is_running(pid: int) -> bool:
+    """An ended orphan may stay listed until somebody reaps it."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"

@@ -38,8 +38,8 @@ _NAME_WIDTH = 10
 def up(no_flower: bool, for_s: float | None) -> None:  # noqa: FBT001 - click passes flags by name
     """Start everything on this machine and keep it running until Ctrl-C."""
     settings = load_settings()
-    require_free_ports(settings, flower=not no_flower)
     with only_one(settings.rca_home), stop_signals(after_s=for_s) as stop:
+        require_free_ports(settings, flower=not no_flower)
         auth = flower_auth(settings) if has_flower() and not no_flower else None
         run(settings, stop, list_processes=partial(product_processes, flower_auth=auth), flower=auth)
 
