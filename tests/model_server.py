@@ -132,7 +132,7 @@ class ModelServer:
         self.request_log: list[JsonObject] = []
         self.exchanges: list[Exchange] = []
         self._http = _Server(("127.0.0.1", port), type("Handler", (_Handler,), {"model_server": self}))
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
 
     def __enter__(self) -> Self:

@@ -121,7 +121,7 @@ class Transport:
             raise ProviderUnavailableError(f"no answer within {timeout_s:.1f} s; it may be overloaded") from error
         except httpx.DecodingError as error:
             raise MalformedAnswerError("the answer's compression is broken") from error
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeError) as error:  # the last: a host no DNS takes
             raise InvalidRequestError("the base URL is no http(s) address; correct it") from error
         except httpx.TransportError as error:
             kind = type(error).__name__

@@ -48,21 +48,9 @@ _STOPS = {
     "content_filter": StopReason.REFUSED,
 }
 _REASONING_TEXT = "reasoning_content"
-_STRICT_WORDS = frozenset(
-    {
-        "type",
-        "properties",
-        "required",
-        "additionalProperties",
-        "items",
-        "enum",
-        "const",
-        "anyOf",
-        "description",
-        "title",
-    }
-    | {"$defs", "$ref"}
-)
+_TYPED = frozenset({"type", "anyOf", "$ref", "enum", "const"})
+_NESTED = frozenset({"properties", "required", "additionalProperties", "items", "$defs"})
+_STRICT_WORDS = _TYPED | _NESTED | {"description", "title"}
 
 
 def url(route: Route) -> str:
@@ -167,13 +155,14 @@ def _response_format(output: JsonOutput) -> JsonObject:
 def _is_strict(schema: JsonObject) -> bool:
     """Say whether strict mode takes the schema: only words it knows, objects closed, all properties required."""
     properties = schema.get("properties", {})
-    if schema.keys() - _STRICT_WORDS:
+    if schema.keys() - _STRICT_WORDS or not schema.keys() & _TYPED:
         return False
     if schema.get("type") == "object":
         closed = schema.get("additionalProperties") is False
         if not closed or set(schema.get("required", ())) != set(properties):
             return False
-    inner = [*properties.values(), *schema.get("$defs", {}).values(), *schema.get("anyOf", ()), schema.get("items", {})]
+    inner = [*properties.values(), *schema.get("$defs", {}).values(), *schema.get("anyOf", ())]
+    inner += [schema["items"]] if "items" in schema else []
     return all(_is_strict(child) for child in inner)
 
 
