@@ -109,8 +109,14 @@ def _incident(times: IncidentTimes, window: TimeWindow, extent: TimeWindow | Non
     """Return the part of the window from the onset on, and some time before it if little was seen since."""
     if times.onset is None or not window.contains(times.onset):
         return window
-    seen_until = min(window.end, extent.end) if extent else window.end
-    start = min(times.onset, seen_until - LEAST_INCIDENT)
+    if extent is None:
+        return TimeWindow(start=times.onset, end=window.end)
+    start = min(times.onset, min(window.end, extent.end) - LEAST_INCIDENT)
+    before = times.onset - extent.start
+    if extent.end > times.onset and before < 2 * LEAST_INCIDENT:
+        start = times.onset  # too little is known from before to give some of it away
+    elif before > timedelta(0):
+        start = max(start, extent.start + before / 2)
     return TimeWindow(start=max(start, window.start), end=window.end)
 
 

@@ -97,6 +97,14 @@ def test_data_that_ends_before_the_alert_is_looked_at_to_its_end() -> None:
     assert periods(FakeSource(span(-60, -2)), event()).incident == span(-7, 30)
 
 
+def test_what_little_is_known_from_before_stays_the_reference() -> None:
+    assert periods(FakeSource(span(-3, 1)), event()) == Periods(span(0, 30), span(-3, 0))
+
+
+def test_looking_back_leaves_half_of_the_time_before() -> None:
+    assert periods(FakeSource(span(-6, -1)), event()) == Periods(span(-3, 30), span(-6, -3))
+
+
 def test_a_short_time_before_is_used_without_a_gap() -> None:
     assert periods(FakeSource(span(-3, 20)), event()).reference == span(-3, 0)
 
