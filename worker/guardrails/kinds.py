@@ -15,6 +15,11 @@ _SECRET_KINDS = re.compile(
 )
 _RESOURCE = re.compile(r"[a-zA-Z][\w.,-]*(/[\w.:-]+)?")
 
+_INSPECTED = (
+    r"\.(State|Name|Id|Image|Created|RestartCount|Driver|Platform|NetworkSettings|Mounts|SizeRw|SizeRootFs)\b"
+    r"|\.HostConfig\.(Memory\w*|NanoCpus|Cpu\w+|RestartPolicy|NetworkMode|PidsLimit|OomKillDisable|LogConfig)\b"
+    r"|\.Config\.(Image|Hostname|Healthcheck|ExposedPorts)\b"
+)
 _PATTERNS: Mapping[str, str] = {
     "plain": r"[\w.,:/@%+=~^-]*",
     "number": r"[+-]?\d+(\.\d+)?[a-zA-Z%]*",
@@ -25,7 +30,7 @@ _PATTERNS: Mapping[str, str] = {
     "selector": r"[\w.(!][\w./=!,() -]*",
     "host": r"[\w.:-]+",
     "record_type": r"(?i:a|aaaa|any|caa|cname|mx|ns|ptr|soa|srv|txt|ds|dnskey)",
-    "dig_operand": r"(?i)\+[a-z]+(=\w+)?|@[\w.:-]+|[\w.:*-]+\.?",
+    "dig_operand": r"(?i)(?![ai]xfr)\+[a-z]+(=\w+)?|@[\w.:-]+|(?!([ai]xfr)(=|$))[\w.:*-]+\.?",
     "date_format": r"\+.*",
     "bsd_letters": r"-?[aAcfglmrSTuvwxXjhL]+|\d+(,\d+)*",
     "process_columns": r"(?!.*env)[\w,=%:.-]+",
@@ -37,7 +42,8 @@ _PATTERNS: Mapping[str, str] = {
     "output_format": r"wide|json|yaml|yml|name|table|text|short[\w-]*|cat|verbose|with-unit|json-\w+|csv|tsv|plain",
     "kube_format": r"(wide|json|yaml|name|(jsonpath|jsonpath-as-json|go-template|custom-columns)=[^\x00]*)",
     "container": r"[\w][\w.:/@-]*",
-    "docker_format": r"(?!.*(?i:env|config\b(?!\.(image|labels|hostname|healthcheck)\b)|json \.\s*\}))[^\x00]*",
+    "docker_format": r"[^\x00]*",
+    "inspect_format": rf"[^{{}}]*(\{{\{{ *(json +)?({_INSPECTED})[\w.]* *\}}\}}[^{{}}]*)+",
     "remote_value": r"(?!(?i:file|fileb|https?|s3)://)[^@\x00-][^\x00]*",
     "region": r"[\w-]+",
     "jmespath": r"(?!.*(?i:userdata|user_data|password|secret|environment))[^\x00]+",

@@ -117,7 +117,7 @@ def _read_long(reading: _Reading, text: str) -> None:
     if not equals and (name in rule.flag_set or name in rule.optional_set):
         pass
     elif equals and name in rule.optional_set:
-        _check(name, Word(value), "plain")
+        _check(name, Word(value), rule.value_kinds.get(name, "plain"))
     elif equals and name in rule.flag_set and value in {"true", "false"}:
         pass
     elif name in rule.value_kinds:
@@ -135,6 +135,8 @@ def _read_bundle(reading: _Reading, text: str) -> None:
     letters = text[1:]
     for position, letter in enumerate(letters, start=1):
         option, rest = f"-{letter}", letters[position:]
+        if reading.rule.style is Style.GO:
+            rest = rest.removeprefix("=")
         reading.given.add(option)
         if option in reading.rule.value_kinds:
             value = Word(rest) if rest else reading.take(option)
@@ -149,7 +151,7 @@ def _read_bundle(reading: _Reading, text: str) -> None:
 
 def _check_operands(reading: _Reading) -> None:
     rule = reading.rule
-    if rule.commands:
+    if rule.commands and not rule.alone:
         raise UnprovenError("a subcommand is missing")
     expected = list(rule.operands)
     if expected and reading.given & set(rule.instead_of_first.split()):

@@ -26,6 +26,7 @@ MAX_OPENERS = 120
 
 _LANGUAGE = Language(tree_sitter_bash.language())
 _DUPLICATION = re.compile(r"[12]")
+_GLOB = re.compile(r"[*?\[]")
 _CONTINUED_WORD = re.compile(r"[^\s\\]\\\n\S")
 
 
@@ -277,7 +278,7 @@ class _Reader:
         if not word.is_static and not word.is_pattern:
             self.unknowns.append(f"a word that is not known before it runs: {self._text(node)[:60]}")
             self._find_commands(node, depth)
-        elif node.type == "command_name" and (word.is_pattern or not word.text):
+        elif node.type == "command_name" and (not word.text or _GLOB.search(word.text)):
             self.unknowns.append("the program's name is a pattern")
         return word
 

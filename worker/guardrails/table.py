@@ -25,6 +25,7 @@ class CommandClass(StrEnum):
 class Style(StrEnum):
     GNU = "gnu"  # -a -b may be written -ab; --long=value
     WORDS = "words"  # find -name, openssl -in: one dash, never bundled
+    GO = "go"  # like GNU, and -o=json is -o json
 
 
 class Rule(BaseModel):
@@ -48,6 +49,7 @@ class Rule(BaseModel):
     operands: tuple[str, ...] = ()
     instead_of_first: str = ""
     needs: str = ""
+    alone: bool = Field(default=False, description="Whether it may stand without a subcommand.")
     everywhere: bool = Field(default=True, description="Whether its options also count after the subcommand.")
     commands: dict[str, "Rule"] = {}
 
@@ -89,6 +91,7 @@ class Rule(BaseModel):
             "flags": f"{parent.flags} {self.flags}",
             "optional": f"{parent.optional} {self.optional}",
             "takes": self.takes | takes,
+            "style": parent.style,
         }
         return self.model_copy(update=joined)
 

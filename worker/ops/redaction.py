@@ -24,6 +24,7 @@ _NAMED = (
     r"[_-]?key|token|(?:access|auth|refresh|id|session|bearer|client)[_-]?token|client[_-]?secret|credentials?"
 )
 _IS = r"\s{0,3}(?:=>|:=|[:=])\s{0,3}"
+_BODY = r"(?:[^-]|-(?!----)){0,20000}"
 _SCHEME = r"(?:(?:basic|bearer|token|digest|apikey|negotiate)\s{1,3})?"
 _HINTS = {
     "pem": ("-----begin",),
@@ -55,7 +56,7 @@ _HINTS = {
 _PATTERNS: tuple[tuple[str, str], ...] = (
     (
         "pem",
-        r"-----BEGIN (?P<kind>[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----(?:[^-]|-(?!----)){0,20000}(?:-----END (?P=kind)-----)?",
+        rf"-----BEGIN (?P<kind>[A-Z0-9 ]{{0,40}}PRIVATE KEY(?: BLOCK)?)-----{_BODY}(?:-----END (?P=kind)-----)?",
     ),
     ("jwt", r"\beyJ[A-Za-z0-9_-]{8,4096}\.[A-Za-z0-9_-]{8,8192}(?:\.[A-Za-z0-9_-]{0,4096})?"),
     ("anthropic", r"\bsk-ant-[A-Za-z0-9_-]{8,300}"),

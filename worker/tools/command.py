@@ -20,9 +20,11 @@ from worker.tools.execution import Completed, Launch, Limits, Stream, run_pipeli
 
 MAX_MATCHES = 200
 _BUILTINS = frozenset(
-    """. [[ alias bg bind break builtin caller cd command compgen complete continue declare dirs disown enable eval exec
-    exit export fc fg getopts hash help history jobs let local logout mapfile popd pushd read readarray readonly return set
-    shift shopt source suspend times trap type typeset ulimit umask unalias unset wait time until while""".split()
+    """
+    . [[ alias bg bind break builtin caller cd command compgen complete continue declare dirs disown enable eval exec
+    exit export fc fg getopts hash help history jobs let local logout mapfile popd pushd read readarray readonly return
+    set shift shopt source suspend time times trap type typeset ulimit umask unalias unset until wait while
+    """.split()  # noqa: SIM905 -- fifty words read better than fifty strings
 )
 """Words only a shell can run."""
 _DESCRIPTION = (
@@ -72,8 +74,8 @@ class RunCommand:
         return ToolOutput(text=_render(command, completed))
 
     def _run(self, script: Script, context: ToolContext, *, is_proven: bool) -> Completed:
-        """Run a static script from its words; only what needs a shell, and was judged, gets one."""
-        if is_proven or (script.is_static and not any(c.texts[0] in _BUILTINS for c in script.commands)):
+        """Run a script from its words; only what needs a shell, and was allowed beyond the rules, gets one."""
+        if is_proven or not _needs_shell(script):
             return self._run_pipelines(script, context)
         limits = self._limits_until(context.deadline)
         return run_shell(script.text, limits=limits, variables=self._variables, is_cancelled=context.is_cancelled)
@@ -103,6 +105,12 @@ class RunCommand:
         if left_s <= 0:
             raise ToolFailedError("no time is left for the command")
         return replace(self._limits, timeout_s=min(self._limits.timeout_s, left_s))
+
+
+def _needs_shell(script: Script) -> bool:
+    """Say whether words alone cannot run it: something unknown, a shell's own command, or a pattern."""
+    has_pattern = any(word.is_pattern for command in script.commands for word in command.words)
+    return not script.is_static or has_pattern or any(c.texts[0] in _BUILTINS for c in script.commands)
 
 
 def _launch(command: Simple) -> Launch:

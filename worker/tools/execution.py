@@ -4,7 +4,8 @@ Safe from hundreds of threads: no `preexec_fn`, no change of the worker's own st
 `/bin/sh` launcher that receives the command as positional words (`exec "$@"`), so that they hold before the program
 starts and for all its children; setting them from outside after the start would race with the first fork.
 The limit on processes counts all processes and threads of the worker's user, and root is exempt: it stops a fork bomb,
-it does not count one command's children. Each process leads a session of its own and its whole group is killed at the end.
+it does not count one command's children. Each process leads a session of its own and its whole group is killed at the
+end; what leaves its session escapes that, and no rule allows a program that does.
 """
 
 import os
