@@ -19,7 +19,7 @@ from worker.domain.incident import IncidentEvent
 from worker.domain.report import Report
 from worker.domain.states import AgentStatus, InvestigationStatus, Purpose, Step, ToolCallStatus
 from worker.domain.transcript import Agent, Claim, ToolCall, Turn
-from worker.errors import RouteError, UserError
+from worker.errors import RouteError
 from worker.guardrails.pipeline import decide
 from worker.intake.fingerprint import fingerprint
 from worker.investigation import budget, decisions, messages
@@ -27,7 +27,7 @@ from worker.investigation.conclusion import conclude
 from worker.llm.routing import Role
 from worker.ops import metrics
 from worker.services import Services
-from worker.storage import admission, agents, incidents, investigations, reports, transcripts, usage
+from worker.storage import admission, agents, incidents, interventions, investigations, reports, transcripts, usage
 from worker.storage.admission import Routes
 from worker.storage.incidents import Accepted, Arrival
 
@@ -214,23 +214,14 @@ def _publish(services: Services, claim: Claim) -> None:
 def cancel(services: Services, investigation_id: str, *, user_path: str = "/") -> None:
     """End an investigation: after this commit no new call of it starts."""
     with services.database.transaction() as session:
-        row = investigations.get(session, investigation_id, user_path=user_path)
-        if InvestigationStatus(row.status).is_final:
-            raise UserError(f"investigation {investigation_id} is {row.status} already: there is nothing to cancel")
-        agents.cancel_all(session, investigation_id)
-        investigations.cancel(session, investigation_id)
+        interventions.cancel(session, investigation_id, user_path=user_path)
     log.info("investigation_cancelled", investigation=investigation_id)
 
 
 def retry(services: Services, investigation_id: str, *, user_path: str = "/") -> str:
     """Try again from the last finished turn; return the new investigation's id. The old one stays as it is."""
     with services.database.transaction() as session:
-        old = investigations.get(session, investigation_id, user_path=user_path)
-        if old.status not in {InvestigationStatus.FAILED, InvestigationStatus.CANCELLED}:
-            raise UserError(
-                f"investigation {investigation_id} is {old.status}: only failed or cancelled ones are retried"
-            )
-        new = investigations.reopen(session, old)
+        new = interventions.requeue(session, investigation_id, user_path=user_path)
     log.info("investigation_retried", investigation=investigation_id, retry=new)
     admit_waiting(services)
     return new
