@@ -11,6 +11,7 @@ from redis import Redis
 
 from worker.bootstrap import get_services
 from worker.errors import StorageUnavailableError
+from worker.ops import metrics
 from worker.ops.logging import configure_logging
 from worker.services import Services
 from worker.settings import load_settings
@@ -28,13 +29,15 @@ def configure(**_: Any) -> None:
 
 
 @worker_ready.connect
-def start(**_: Any) -> None:
+def start(sender: Any = None, **_: Any) -> None:
     """Start the heartbeat and the sweeper beside the pool."""
     services = get_services()
     services.heartbeat.start()
     redis = Redis.from_url(services.settings.redis_url or "redis://127.0.0.1:6379/0", socket_timeout=2)
     Sweeper(services, redis).start()
-    log.info("worker_started", slots=services.settings.rca_worker_slots)
+    if services.settings.rca_metrics_port:
+        metrics.serve(services.settings.rca_metrics_port)
+    log.info("worker_started", name=sender.hostname, slots=sender.pool.limit)
 
 
 @worker_shutting_down.connect

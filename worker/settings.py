@@ -52,6 +52,10 @@ class Settings(BaseSettings):
     )
     rca_log_format: Literal["json", "console"] = Field(default="json", description="How log lines look.")
 
+    rca_metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        default=0, description="Loopback port on which a worker serves its Prometheus metrics; 0: none."
+    )
+
     # Steps
     rca_lease_s: Seconds = Field(default=4.0, description="How long a claimed step is held without a heartbeat.")
     rca_heartbeat_s: Seconds = Field(default=1.0, description="How often running claims are renewed.")

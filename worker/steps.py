@@ -35,8 +35,12 @@ def run(
     """Claim the step and run its body. Safe to call more than once: one caller wins, the others end quietly."""
     if services.stopping.is_set():
         return  # the outbox sends the message again, to a process that stays
-    with services.database.transaction() as session:
-        claim = agents.claim(session, agent_id, step, turn_no=turn_no, lease=services.lease)
+    try:
+        with services.database.transaction() as session:
+            claim = agents.claim(session, agent_id, step, turn_no=turn_no, lease=services.lease)
+    except StorageUnavailableError as error:
+        log.warning("claim_postponed", agent=agent_id, step=step.value, error=error.reason)
+        return  # nothing was claimed: the outbox sends the message again
     if claim is None:
         return
     names = structlog.contextvars.bound_contextvars(agent=agent_id, step=step.value, turn_no=claim.agent.turn_no)

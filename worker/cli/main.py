@@ -8,6 +8,8 @@ import click
 from worker.errors import UserError, WorkerError
 
 COMMANDS = {
+    "demo": "worker.cli.demo:demo",
+    "eval": "worker.cli.evaluate:evaluate",
     "config": "worker.cli.config:config",
     "migrate": "worker.cli.migrate:migrate",
     "schema": "worker.cli.schema:schema",

@@ -1,0 +1,54 @@
+# make demo   the whole system on this machine, one incident investigated
+# make test   every test
+# make check  what CI checks besides: style, types, imports
+# make lock   the locked dependencies anew
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO_VENV ?= .venv-demo
+
+.PHONY: demo test check format lock bench clean
+
+$(BIN)/.dev: locks/dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r locks/dev.txt
+	$(BIN)/pip install --quiet --no-deps --editable .
+	touch $@
+
+$(DEMO_VENV)/.installed: locks/demo.txt pyproject.toml
+	$(PYTHON) -m venv $(DEMO_VENV)
+	$(DEMO_VENV)/bin/pip install --quiet --require-hashes -r locks/demo.txt
+	$(DEMO_VENV)/bin/pip install --quiet --no-deps --editable .
+	touch $@
+
+demo: $(DEMO_VENV)/.installed
+	$(DEMO_VENV)/bin/rca demo
+
+test: $(BIN)/.dev
+	$(BIN)/pytest
+
+check: $(BIN)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(BIN)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(BIN)/.dev
+	$(BIN)/python -m tests.benchmarks.spine
+
+# Index addresses are left out: the locks hold names, versions and hashes, from wherever they are installed.
+LOCK := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --no-annotate
+
+lock: $(BIN)/.dev
+	$(BIN)/pip install --quiet pip-tools
+	$(LOCK) --extra demo --extra flower --output-file locks/demo.txt pyproject.toml
+	$(LOCK) --extra dev --output-file locks/dev.txt pyproject.toml
+
+clean:
+	rm -rf $(VENV) $(DEMO_VENV) .rca build *.egg-info

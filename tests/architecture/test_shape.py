@@ -1,0 +1,129 @@
+"""The fences of the house: sizes, the one door to the environment, names that dashboards read."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CODE = [p for p in sorted((ROOT / "worker").rglob("*.py")) if "versions" not in p.parts]
+FUNCTION_LINES = 50
+FUNCTION_LINES_P90 = 25
+MODULE_LINES = 400
+PARAMETERS = 6
+TASK_BODY_LINES = 6
+FORBIDDEN_MODULES = {"utils", "helpers", "common", "misc", "manager", "core"}
+
+LOG_EVENTS = {
+    "claim_postponed",
+    "consumer_left_behind",
+    "event_accepted",
+    "event_rejected",
+    "heartbeat_interrupted",
+    "intake_interrupted",
+    "intake_resumed",
+    "investigation_cancelled",
+    "investigation_retried",
+    "queue_reached",
+    "queue_unreachable",
+    "request_failed",
+    "round_swept",
+    "step_crashed",
+    "step_finished",
+    "step_unsettled",
+    "sweeper_interrupted",
+    "sweeper_resumed",
+    "worker_started",
+    "worker_stopped",
+}
+"""What dashboards and alert rules may rely on: to rename one is a decision."""
+
+
+def functions() -> Iterator[tuple[Path, ast.FunctionDef]]:
+    for path in CODE:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                yield path, node
+
+
+def lines_of(node: ast.FunctionDef) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def test_no_function_is_longer_than_the_fence() -> None:
+    too_long = [f"{p.relative_to(ROOT)}:{n.name}" for p, n in functions() if lines_of(n) > FUNCTION_LINES]
+
+    assert too_long == []
+
+
+def test_nine_of_ten_functions_are_short() -> None:
+    lengths = sorted(lines_of(n) for _, n in functions())
+
+    assert lengths[len(lengths) * 9 // 10] < FUNCTION_LINES_P90
+
+
+def test_no_module_is_longer_than_the_fence() -> None:
+    assert [p for p in CODE if p.read_text().count("\n") > MODULE_LINES] == []
+
+
+def test_no_function_takes_too_many_parameters() -> None:
+    def count(node: ast.FunctionDef) -> int:
+        names = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+        return len([n for n in names if n not in {"self", "cls"}])
+
+    assert [f"{p.name}:{n.name}" for p, n in functions() if count(n) > PARAMETERS] == []
+
+
+def test_a_task_only_calls_the_pipeline() -> None:
+    tasks = [n for p, n in functions() if p.name == "tasks.py"]
+
+    assert tasks
+    assert all(lines_of(n) <= TASK_BODY_LINES for n in tasks)
+
+
+def test_broad_excepts_are_rarer_than_one_in_a_thousand_lines() -> None:
+    total = sum(p.read_text().count("\n") for p in CODE)
+    broad = sum(len(re.findall(r"except( Exception| BaseException)?( as \w+)?:", p.read_text())) for p in CODE)
+
+    assert broad * 1000 < total
+
+
+def test_the_environment_is_read_in_one_module() -> None:
+    readers = [p.name for p in CODE if re.search(r"os\.(environ|getenv)", p.read_text())]
+
+    assert readers == ["settings.py"]
+
+
+def test_modules_are_named_after_what_they_hold() -> None:
+    assert [p for p in CODE if p.stem in FORBIDDEN_MODULES] == []
+
+
+def test_every_module_says_what_part_of_the_story_it_tells() -> None:
+    silent = [p for p in CODE if p.read_text().strip() and not ast.get_docstring(ast.parse(p.read_text()))]
+
+    assert silent == []
+
+
+def test_log_events_are_the_ones_dashboards_know() -> None:
+    called = r"\blog\.(?:debug|info|warning|error|exception)\(\s*\"([^\"]+)\""
+    used = {name for p in CODE for name in re.findall(called, p.read_text())}
+
+    assert used == LOG_EVENTS
+
+
+def test_the_readme_names_every_variable() -> None:
+    from worker.settings import Settings
+
+    readme = (ROOT / "README.md").read_text()
+
+    assert [f for f in Settings.model_fields if f"`{f.upper()}`" not in readme] == []
+
+
+@pytest.mark.parametrize("lock", sorted((ROOT / "locks").glob("*.txt")), ids=lambda p: p.name)
+def test_a_lock_holds_hashes_and_no_addresses(lock: Path) -> None:
+    text = lock.read_text()
+
+    assert "--hash=sha256:" in text
+    assert not re.search(r"https?://|file:|--index-url|--find-links|--trusted-host", text)
