@@ -9,7 +9,7 @@ import pytest
 from worker.guardrails.pipeline import DecisionVerdict, decide
 from worker.guardrails.policy import Policy
 
-CORPUS = Path(os.environ.get("RCA_CORPORA_DIR", "/nonexistent")) / "attacks-dev.jsonl"  # noqa: TID251 -- where a test's data is
+CORPUS = Path(os.environ.get("RCA_CORPORA_DIR", "/nonexistent")) / "attacks-dev.jsonl"
 HARMLESS = {
     "ip neighbour show": "prints the kernel's neighbour table",
     "ip route show": "prints the kernel's routes",

@@ -142,7 +142,7 @@ WRAPPERS = (
     lambda c: f"cat <<X\n$({c})\nX",
     lambda c: f"echo ${{A:-$({c})}}",
     lambda c: f"{{{c.replace(' ', ',')}}}",
-)  # fmt: skip
+)
 FORBIDDEN = (
     "rm -rf /srv",
     "cat /etc/shadow",
@@ -168,12 +168,51 @@ def test_each_construct_alone_does_not_help(command: str, wrap) -> None:  # noqa
     assert verdict(wrap(command)) is not DecisionVerdict.ALLOW
 
 
-SECRET_PATHS = ("/etc/shadow", "/root/.ssh/id_rsa", "/home/a/.aws/credentials", "/proc/self/environ", "/proc/1/environ",
-                "/run/secrets/kubernetes.io/serviceaccount/token", "/var/run/secrets/db", "/app/.env", "/opt/tls/server.key",
-                "/var/log/../../etc/shadow", "/etc/kubernetes/admin.conf", "/home/a/.kube/config", "/var/lib/docker/x.log")  # fmt: skip
-READERS = ("cat", "head -n 5", "tail -f", "tac", "nl", "wc", "sort", "uniq", "cut -d: -f1", "grep x", "grep -e x", "sed -n 1p",
-           "sed -n -e 1p", "awk 1", "jq .", "jq -R .", "diff /dev/null", "comm x", "paste", "column -t", "fold", "md5sum",
-           "zcat", "zgrep x", "join x", "cmp x", "expand", "tail -c +1")  # fmt: skip
+SECRET_PATHS = (
+    "/etc/shadow",
+    "/root/.ssh/id_rsa",
+    "/home/a/.aws/credentials",
+    "/proc/self/environ",
+    "/proc/1/environ",
+    "/run/secrets/kubernetes.io/serviceaccount/token",
+    "/var/run/secrets/db",
+    "/app/.env",
+    "/opt/tls/server.key",
+    "/var/log/../../etc/shadow",
+    "/etc/kubernetes/admin.conf",
+    "/home/a/.kube/config",
+    "/var/lib/docker/x.log",
+)
+READERS = (
+    "cat",
+    "head -n 5",
+    "tail -f",
+    "tac",
+    "nl",
+    "wc",
+    "sort",
+    "uniq",
+    "cut -d: -f1",
+    "grep x",
+    "grep -e x",
+    "sed -n 1p",
+    "sed -n -e 1p",
+    "awk 1",
+    "jq .",
+    "jq -R .",
+    "diff /dev/null",
+    "comm x",
+    "paste",
+    "column -t",
+    "fold",
+    "md5sum",
+    "zcat",
+    "zgrep x",
+    "join x",
+    "cmp x",
+    "expand",
+    "tail -c +1",
+)
 
 
 @pytest.mark.parametrize("path", SECRET_PATHS)

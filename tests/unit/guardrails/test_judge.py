@@ -60,15 +60,33 @@ def test_the_same_object_as_text_is_read_too() -> None:
 @pytest.mark.parametrize(
     "nonsense",
     [
-        answer(None), answer({}), answer({"decisions": "allow"}), answer({"decisions": {}}), answer(text="allow", times=0),
-        answer(text="", times=0), answer(text="[" * 5000, times=0), answer({"decisions": [ALLOW_1]}, name="other"),
-        answer({"decisions": [ALLOW_1]}, times=2), decided(), decided(None), decided("allow"), decided([]),
-        decided(ALLOW_1, ALLOW_1), decided(ALLOW_1, {**ALLOW_1, "verdict": "deny"}), decided({**ALLOW_1, "id": 1}),
-        decided(ALLOW_1, {**ALLOW_1, "id": "9"}), decided({**ALLOW_1, "verdict": "ALLOW"}), decided({**ALLOW_1, "verdict": True}),
-        decided({**ALLOW_1, "verdict": ["allow"]}), decided({**ALLOW_1, "reason": ""}), decided({**ALLOW_1, "reason": None}),
-        decided({"id": "1", "verdict": "allow"}), decided({"id": "1", "reason": "x"}), decided({**ALLOW_1, "id": ["1"]}),
+        answer(None),
+        answer({}),
+        answer({"decisions": "allow"}),
+        answer({"decisions": {}}),
+        answer(text="allow", times=0),
+        answer(text="", times=0),
+        answer(text="[" * 5000, times=0),
+        answer({"decisions": [ALLOW_1]}, name="other"),
+        answer({"decisions": [ALLOW_1]}, times=2),
+        decided(),
+        decided(None),
+        decided("allow"),
+        decided([]),
+        decided(ALLOW_1, ALLOW_1),
+        decided(ALLOW_1, {**ALLOW_1, "verdict": "deny"}),
+        decided({**ALLOW_1, "id": 1}),
+        decided(ALLOW_1, {**ALLOW_1, "id": "9"}),
+        decided({**ALLOW_1, "verdict": "ALLOW"}),
+        decided({**ALLOW_1, "verdict": True}),
+        decided({**ALLOW_1, "verdict": ["allow"]}),
+        decided({**ALLOW_1, "reason": ""}),
+        decided({**ALLOW_1, "reason": None}),
+        decided({"id": "1", "verdict": "allow"}),
+        decided({"id": "1", "reason": "x"}),
+        decided({**ALLOW_1, "id": ["1"]}),
     ],
-)  # fmt: skip
+)
 def test_whatever_is_not_clear_is_a_denial(nonsense: ModelAnswer) -> None:
     verdicts = parse_verdicts(nonsense, ["1"])
 
@@ -77,7 +95,14 @@ def test_whatever_is_not_clear_is_a_denial(nonsense: ModelAnswer) -> None:
     assert verdicts["1"].reason
 
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=8), lambda c: st.lists(c, max_size=4) | st.dictionaries(st.sampled_from(["id", "verdict", "reason", "decisions", "x"]), c, max_size=4), max_leaves=12)  # fmt: skip  # noqa: E501 -- one strategy
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda c: (
+        st.lists(c, max_size=4)
+        | st.dictionaries(st.sampled_from(["id", "verdict", "reason", "decisions", "x"]), c, max_size=4)
+    ),
+    max_leaves=12,
+)
 
 
 @given(st.dictionaries(st.sampled_from(["decisions", "x"]), JSON, max_size=2))

@@ -50,29 +50,72 @@ def is_read(command: str, table: Table) -> bool:
 
 @pytest.mark.parametrize(
     "command",
-    ["tool", "tool x", "tool -ab x", "tool -n5 x", "tool -abn 5 x", "tool --number=5 x", "tool --number 5 x", "tool --color=always x",
-     "tool x /var/log/a.log b", "tool -- x", "/usr/bin/tool x", "goish -o=yaml", "goish -oyaml", "needy -f",
-     "deep get -x", "deep -g a list", "deep list -g a"],
-)  # fmt: skip
+    [
+        "tool",
+        "tool x",
+        "tool -ab x",
+        "tool -n5 x",
+        "tool -abn 5 x",
+        "tool --number=5 x",
+        "tool --number 5 x",
+        "tool --color=always x",
+        "tool x /var/log/a.log b",
+        "tool -- x",
+        "/usr/bin/tool x",
+        "goish -o=yaml",
+        "goish -oyaml",
+        "needy -f",
+        "deep get -x",
+        "deep -g a list",
+        "deep list -g a",
+    ],
+)
 def test_what_the_table_names_is_read(command: str, table: Table) -> None:
     assert is_read(command, table)
 
 
 @pytest.mark.parametrize(
     "command",
-    ["other", "tool -c", "tool --al", "tool --all=x", "tool -n x y", "tool -n", "tool x /etc/shadow", "tool -- x /etc/shadow",
-     "tool -f /etc/shadow", "tool -f/etc/shadow", "tool -af/etc/shadow", "/tmp/tool x", "tool/x", "needy", "deep", "deep -x get", "deep drop",
-     "deep other", "deep get -y", "tool x > y", "A=1 tool x"],
-)  # fmt: skip
+    [
+        "other",
+        "tool -c",
+        "tool --al",
+        "tool --all=x",
+        "tool -n x y",
+        "tool -n",
+        "tool x /etc/shadow",
+        "tool -- x /etc/shadow",
+        "tool -f /etc/shadow",
+        "tool -f/etc/shadow",
+        "tool -af/etc/shadow",
+        "/tmp/tool x",
+        "tool/x",
+        "needy",
+        "deep",
+        "deep -x get",
+        "deep drop",
+        "deep other",
+        "deep get -y",
+        "tool x > y",
+        "A=1 tool x",
+    ],
+)
 def test_what_the_table_does_not_name_is_not_read(command: str, table: Table) -> None:
     assert not is_read(command, table)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["programs: {x: {flagz: -a}}", "programs: {x: {takes: {nonsense: -a}}}", "programs: {x: {operands: [nonsense]}}",
-     "programs: {x: {class: harmless}}", "programs: [", "nothing: {}", "programs: {a b: {}, b c: {}}"],
-)  # fmt: skip
+    [
+        "programs: {x: {flagz: -a}}",
+        "programs: {x: {takes: {nonsense: -a}}}",
+        "programs: {x: {operands: [nonsense]}}",
+        "programs: {x: {class: harmless}}",
+        "programs: [",
+        "nothing: {}",
+        "programs: {a b: {}, b c: {}}",
+    ],
+)
 def test_a_file_that_does_not_fit_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         load(tmp_path, text) and load_table([tmp_path / "rules.yaml", tmp_path / "rules.yaml"])
