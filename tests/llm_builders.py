@@ -98,7 +98,8 @@ def turns(draw: st.DrawFn, *, number: int) -> list[Message]:
         )
         for i, call in enumerate(calls)
     )
-    return [AssistantMessage(text=text, tool_requests=calls), *results]
+    reasoning = tuple(draw(st.lists(_arguments, max_size=2)))
+    return [AssistantMessage(text=text, tool_requests=calls, reasoning=reasoning, wire="another"), *results]
 
 
 @st.composite

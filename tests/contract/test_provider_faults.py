@@ -13,7 +13,7 @@ import pytest
 
 from tests.llm_builders import KEY, QUERY, WIRE_NAMES, bare_settings, hello, route_of
 from tests.model_server import ModelServer, Reply, Script, in_order
-from worker.domain.conversation import ModelAnswer, ModelRequest, Usage
+from worker.domain.conversation import ModelAnswer, ModelRequest, Route, Usage
 from worker.errors import (
     ContextOverflowError,
     InvalidRequestError,
@@ -25,6 +25,7 @@ from worker.errors import (
     ProviderQuotaError,
     ProviderRateLimitedError,
     ProviderUnavailableError,
+    RouteError,
 )
 from worker.llm.client import ProviderClient
 
@@ -266,6 +267,31 @@ def test_nothing_listening_is_unavailable() -> None:
 
     assert "openai/gpt-4.1-mini" in str(caught.value)
     client.close()
+
+
+def test_a_missing_key_costs_no_request_and_names_its_variable(bench: Callable[..., Bench]) -> None:
+    one = bench(FINE)
+
+    with pytest.raises(ProviderAuthError, match="LLM_OPENAI_COMPATIBLE_API_KEY") as caught:
+        one.ask(credential_ref="env:LLM_OPENAI_COMPATIBLE_API_KEY")
+
+    assert caught.value.provider in {"openai", "anthropic"}
+    assert one.server.count == 0
+
+
+def test_no_key_is_sent_where_none_is_needed(bench: Callable[..., Bench]) -> None:
+    one = bench(FINE)
+
+    one.ask(credential_ref=None)
+
+    assert not {"authorization", "x-api-key"} & one.server.exchanges[0].headers.keys()
+
+
+def test_the_offline_analyst_is_asked_elsewhere() -> None:
+    route = Route(provider="offline", model="analyst", wire="offline")
+
+    with pytest.raises(RouteError, match="offline/analyst"):
+        ProviderClient(bare_settings()).ask(hello(), route=route, timeout_s=1.0)
 
 
 @pytest.mark.parametrize("url", ["localhost:1234", "", "http://127.0.0.1:x", "http://..a"])

@@ -34,7 +34,7 @@ class Router:
 
     def route(self, role: Role, *, named: str | None = None) -> Route:
         """Return the route of a role, or of the model somebody named. Raises RouteError if that leads nowhere."""
-        if named is not None:
+        if named and named.strip():
             return self._route(named, origin="named by the incident")
         return self._rca if role is Role.RCA else self._judge
 

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from tests.llm_builders import QUERY, SEARCH, conversation, hello, route_of, transcripts
 from worker.domain.conversation import (
@@ -22,10 +23,10 @@ from worker.llm.wires import anthropic_messages
 from worker.llm.wires.anthropic_messages import ANSWER_TOOL, DEFAULT_MAX_TOKENS, decode, encode, url
 
 ROUTE = route_of("anthropic_messages")
-THINKING = {"type": "thinking", "thinking": "hm", "signature": "sig"}
-REDACTED = {"type": "redacted_thinking", "data": "xyz"}
-TEXT = {"type": "text", "text": "Look:"}
-USE = {"type": "tool_use", "id": "c1", "name": "query_metrics", "input": {"name": "p99"}}
+THINKING: dict[str, Any] = {"type": "thinking", "thinking": "hm", "signature": "sig"}
+REDACTED: dict[str, Any] = {"type": "redacted_thinking", "data": "xyz"}
+TEXT: dict[str, Any] = {"type": "text", "text": "Look:"}
+USE: dict[str, Any] = {"type": "tool_use", "id": "c1", "name": "query_metrics", "input": {"name": "p99"}}
 
 
 def marks(body: Any) -> int:
@@ -60,6 +61,21 @@ def test_a_turn_returns_block_by_block_as_it_came(content: list[dict[str, Any]])
     stored = AssistantMessage.model_validate_json(message.model_dump_json())
 
     assert said_back(stored) == content
+
+
+@given(st.lists(st.sampled_from(["thinking", "redacted_thinking", "text", "tool_use"]), min_size=1, max_size=8))
+def test_blocks_in_any_order_with_thinking_return_as_they_came(kinds: list[str]) -> None:
+    samples: dict[str, dict[str, Any]] = {
+        "thinking": THINKING,
+        "redacted_thinking": REDACTED,
+        "text": TEXT,
+        "tool_use": USE,
+    }
+    content = [samples[kind] | ({"id": f"c{i}"} if kind == "tool_use" else {}) for i, kind in enumerate(kinds)]
+
+    message = decode({"content": [THINKING, *content], "stop_reason": "tool_use"}).message
+
+    assert said_back(AssistantMessage.model_validate_json(message.model_dump_json())) == [THINKING, *content]
 
 
 def test_another_wires_reasoning_is_not_sent() -> None:

@@ -201,8 +201,8 @@ def _reasoning(blocks: list[JsonObject]) -> tuple[JsonObject, ...]:
     The provider refuses thinking that comes back changed or in another place.
     """
     thinking = [block for block in blocks if block.get("type") in _THINKING]
-    usual = sorted(blocks, key=_usual_place)
-    if not thinking or blocks == usual:
+    is_usual = blocks == sorted(blocks, key=_usual_place) and [b.get("type") for b in blocks].count("text") <= 1
+    if not thinking or is_usual:
         return tuple(thinking)
     return tuple(kept for block in blocks if (kept := _kept(block)))
 
