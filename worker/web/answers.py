@@ -1,0 +1,139 @@
+"""The shapes of what goes out over HTTP; the OpenAPI document is made of them."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from worker.domain.report import UsageLine
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+class ErrorDetail(Answer):
+    error: str = Field(description="A stable word for programs.")
+    message: str = Field(description="What is wrong and what to do, for people.")
+
+
+class ErrorAnswer(Answer):
+    """Every error, whatever its status."""
+
+    detail: ErrorDetail
+
+
+class IncidentAnswer(Answer):
+    """What became of an event; it is on disk."""
+
+    incident_id: str
+    investigation_id: str
+    status: str = Field(description="The investigation's status.")
+    folded: bool = Field(description="Whether it joined an incident that was already open.")
+
+
+class AlertAnswer(Answer):
+    """What became of one alert of a group: the ids where it was taken, the reason where it was not."""
+
+    index: int = Field(description="Its place in the group, from 0.")
+    outcome: Literal["accepted", "folded", "repeated", "rejected"]
+    incident_id: str | None = None
+    investigation_id: str | None = None
+    status: str | None = None
+    message: str | None = None
+
+
+class WebhookAnswer(Answer):
+    results: tuple[AlertAnswer, ...]
+
+
+class ListedAnswer(Answer):
+    """One line of the list."""
+
+    id: str
+    incident_id: str
+    title: str
+    severity: str
+    service: str | None
+    status: str
+    verdict: str | None
+    failure_class: str | None
+    failure_reason: str | None
+    attempt_no: int
+    retry_of: str | None
+    alert_count: int
+    user_path: str
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class PageAnswer(Answer):
+    investigations: tuple[ListedAnswer, ...]
+    next: str | None = Field(description="`before` of the next page; null on the last.")
+
+
+class AgentAnswer(Answer):
+    id: str
+    agent_no: int
+    kind: str
+    role: str
+    status: str
+    model: str
+    turn_no: int = Field(description="The turn it is at, from 1.")
+    turns: int = Field(description="Turns finished.")
+    tool_calls: dict[str, int] = Field(description="How many, by status.")
+    partial: str | None
+    created_at: datetime
+    deadline_at: datetime
+    finished_at: datetime | None
+
+
+class InvestigationAnswer(ListedAnswer):
+    """One investigation as it stands."""
+
+    admitted_at: datetime | None
+    deadline_at: datetime | None
+    cancel_requested_at: datetime | None
+    agents: tuple[AgentAnswer, ...]
+    usage: tuple[UsageLine, ...]
+    links: dict[str, str] = Field(description="Where to go on: `self`, `page`, and `report` once there is one.")
+
+
+class StandsAnswer(Answer):
+    """Where an investigation stands after it was cancelled or retried."""
+
+    investigation_id: str
+    status: str
+
+
+class AliveAnswer(Answer):
+    status: Literal["alive"] = "alive"
+
+
+class ReadyAnswer(Answer):
+    status: Literal["ready"] = "ready"
+
+
+_MEANINGS = {
+    400: "What was sent does not fit; the message says what would.",
+    401: "No token, or one that is unknown, expired or revoked.",
+    403: "The token may not do this, or the request comes from another site.",
+    404: "There is no such thing below the token's path.",
+    408: "The body did not arrive in time.",
+    413: "The body is too large.",
+    503: "The database is away; again after `Retry-After` seconds.",
+}
+
+
+def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI entries of the errors that a route answers with."""
+    return {status: {"model": ErrorAnswer, "description": _MEANINGS[status]} for status in statuses}
+
+
+def text_answer(description: str) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI entry of an answer that is plain text."""
+    return {200: {"description": description, "content": {"text/plain": {"schema": {"type": "string"}}}}}
+
+
+GUARDED = (401, 403, 503)
+"""What any route that wants a token may answer."""

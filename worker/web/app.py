@@ -1,0 +1,63 @@
+"""The HTTP application: its routes, its errors, its OpenAPI document."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from worker.domain.incident import IncidentEvent
+from worker.domain.report import Report
+from worker.services import Services
+from worker.web import health, incidents, investigations, pages, published, reports
+from worker.web.headers import SecureAnswers
+from worker.web.refusals import install_refusals
+
+OPENAPI_PATH = "/v1/openapi.json"
+
+
+def create_app(services: Services) -> FastAPI:
+    """Return the application over these services; it starts nothing and owns nothing of them."""
+    # Paths are answered as they are written: a redirect to another spelling would echo the caller's Host.
+    app = FastAPI(title="rca-worker", openapi_url=OPENAPI_PATH, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.services = services
+    for part in (incidents, investigations, reports, health, published, pages):
+        app.include_router(part.router)
+    install_refusals(app)
+    app.add_middleware(SecureAnswers)
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI documents this way to change it
+    return app
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document of what is true: what cannot be read is answered 400 here, never 422."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version="1", routes=app.routes)
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                operation["responses"].pop("422", None)
+        schemas = document["components"]["schemas"]
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        schemas |= _own_schemas()
+        _add_security(document)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _own_schemas() -> dict[str, Any]:
+    models: Any = [(IncidentEvent, "validation"), (Report, "serialization")]
+    _, defined = models_json_schema(models, ref_template="#/components/schemas/{model}")
+    return dict(defined["$defs"])
+
+
+def _add_security(document: dict[str, Any]) -> None:
+    """Say which operations want a token: those that may answer 401."""
+    document["components"]["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "basic": {"type": "http", "scheme": "basic", "description": "The token as the password."},
+    }
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            if "401" in operation["responses"]:
+                operation["security"] = [{"bearer": []}, {"basic": []}]

@@ -1,0 +1,131 @@
+"""Incidents in: one event, or a group of alerts; answered when they are on disk."""
+
+from typing import Annotated, Any
+
+import structlog
+from fastapi import APIRouter, Header, Response
+
+from worker import pipeline
+from worker.domain.incident import IncidentEvent, covers_path
+from worker.errors import EventError
+from worker.intake.alertmanager import SOURCE, parse_alertmanager
+from worker.intake.events import parse_event, parse_object
+from worker.ops import metrics
+from worker.services import Services
+from worker.storage import investigations
+from worker.storage.incidents import Accepted
+from worker.storage.tokens import Identity
+from worker.web.answers import GUARDED, AlertAnswer, IncidentAnswer, WebhookAnswer, failures
+from worker.web.body import RawBody
+from worker.web.identity import Here, Writer
+from worker.web.refusals import refusal
+
+router = APIRouter()
+log = structlog.get_logger()
+
+VIA = "http"
+MAX_ALERTS = 1000
+SHOWN_REASONS = 10
+_FAILURES = failures(400, 408, 413, *GUARDED)
+_EVENT_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/IncidentEvent"}}},
+    }
+}
+_GROUP_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "Alertmanager's webhook, version 4.",
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+}
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=500,
+        description="Names the event where its field `idempotency_key` does not.",
+    ),
+]
+
+
+@router.post(
+    "/v1/incidents",
+    status_code=202,
+    openapi_extra=_EVENT_BODY,
+    responses=_FAILURES | {200: {"model": IncidentAnswer, "description": "The same event was taken before."}},
+)
+def post_incident(
+    services: Here, identity: Writer, body: RawBody, *, response: Response, idempotency_key: IdempotencyKey = None
+) -> IncidentAnswer:
+    """Take one event in. The same idempotency key again is answered with the first ids."""
+    try:
+        event = _owned(parse_event(body), identity)
+    except EventError as error:
+        _note_rejected(str(error), source=VIA)
+        raise
+    accepted = pipeline.accept(services, event, via=VIA, delivery=idempotency_key)
+    if not accepted.is_new:
+        response.status_code = 200
+    return IncidentAnswer(
+        incident_id=accepted.incident_id,
+        investigation_id=accepted.investigation_id,
+        status=_status(services, accepted),
+        folded=accepted.is_folded,
+    )
+
+
+@router.post("/v1/webhooks/alertmanager", status_code=202, openapi_extra=_GROUP_BODY, responses=_FAILURES)
+def post_alertmanager(services: Here, identity: Writer, body: RawBody) -> WebhookAnswer:
+    """Take in every alert of a group that can be read; 400 if none can."""
+    group = parse_object(body)
+    results = tuple(_take(services, identity, group, index=index) for index in range(_count_alerts(group)))
+    if all(result.outcome == "rejected" for result in results):
+        raise EventError("; ".join(f"alert {r.index}: {r.message}" for r in results[:SHOWN_REASONS]))
+    return WebhookAnswer(results=results)
+
+
+def _count_alerts(group: dict[str, Any]) -> int:
+    alerts = group.get("alerts")
+    if not isinstance(alerts, list) or not 1 <= len(alerts) <= MAX_ALERTS:
+        raise EventError(f"alerts: has to be a list of 1 to {MAX_ALERTS} alerts")
+    return len(alerts)
+
+
+def _take(services: Services, identity: Identity, group: dict[str, Any], *, index: int) -> AlertAnswer:
+    """Take one alert of a group in, or say why not: a bad one costs no other."""
+    try:
+        (event,) = parse_alertmanager(group | {"alerts": [group["alerts"][index]]})
+    except EventError as error:
+        _note_rejected(str(error), source=SOURCE)
+        return AlertAnswer(index=index, outcome="rejected", message=str(error))
+    accepted = pipeline.accept(services, _owned(event, identity), via=SOURCE)
+    return AlertAnswer(
+        index=index,
+        outcome="folded" if accepted.is_folded else "accepted" if accepted.is_new else "repeated",
+        incident_id=accepted.incident_id,
+        investigation_id=accepted.investigation_id,
+        status=_status(services, accepted),
+    )
+
+
+def _owned(event: IncidentEvent, identity: Identity) -> IncidentEvent:
+    """Give an event without a path the token's; refuse one that lies elsewhere."""
+    if "user_path" not in event.model_fields_set:
+        return event.model_copy(update={"user_path": identity.user_path})
+    if not covers_path(identity.user_path, event.user_path):
+        raise refusal(403, "path_not_allowed", f"the token's events lie below {identity.user_path}")
+    return event
+
+
+def _status(services: Services, accepted: Accepted) -> str:
+    with services.database.transaction() as session:
+        return investigations.get(session, accepted.investigation_id).status
+
+
+def _note_rejected(reason: str, *, source: str) -> None:
+    metrics.EVENTS.labels(source=source, outcome="rejected").inc()
+    log.warning("event_rejected", via=source, reason=reason)

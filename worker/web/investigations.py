@@ -1,0 +1,105 @@
+"""Investigations: listed, looked at, cancelled, retried."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from sqlalchemy.orm import Session
+
+from worker import pipeline
+from worker.domain.states import InvestigationStatus
+from worker.services import Services
+from worker.storage import investigations, progress, usage
+from worker.storage.investigations import Filter, Listed
+from worker.storage.tables import IncidentRow, InvestigationRow
+from worker.web.answers import (
+    GUARDED,
+    AgentAnswer,
+    InvestigationAnswer,
+    ListedAnswer,
+    PageAnswer,
+    StandsAnswer,
+    failures,
+)
+from worker.web.identity import Here, Operator, Reader
+
+router = APIRouter(prefix="/v1/investigations")
+
+MAX_PAGE = 200
+_ID = r"^[A-Za-z0-9_.-]{1,80}$"
+_ONE = failures(404, *GUARDED)
+_CHANGE = failures(400, 404, *GUARDED)
+
+IdPath = Annotated[str, Path(pattern=_ID)]
+StatusQuery = Annotated[InvestigationStatus | None, Query(description="Only those in this status.")]
+ServiceQuery = Annotated[str | None, Query(max_length=500, description="Only those that alerted on this service.")]
+BeforeQuery = Annotated[str | None, Query(pattern=_ID, description="`next` of the page before.")]
+LimitQuery = Annotated[int, Query(ge=1, le=MAX_PAGE)]
+
+
+@router.get("", responses=failures(400, *GUARDED))
+def get_investigations(
+    services: Here,
+    identity: Reader,
+    *,
+    status: StatusQuery = None,
+    service: ServiceQuery = None,
+    before: BeforeQuery = None,
+    limit: LimitQuery = 50,
+) -> PageAnswer:
+    """List investigations below the token's path, newest first."""
+    wanted = Filter(identity.user_path, status, service or None, before, limit)
+    found, following = read_page(services, wanted)
+    return PageAnswer(investigations=tuple(map(ListedAnswer.model_validate, found)), next=following)
+
+
+@router.get("/{investigation_id}", responses=_ONE)
+def get_investigation(services: Here, identity: Reader, investigation_id: IdPath) -> InvestigationAnswer:
+    """Say how one investigation stands."""
+    with services.database.transaction() as session:
+        row = investigations.get(session, investigation_id, user_path=identity.user_path)
+        return _described(session, row)
+
+
+@router.post("/{investigation_id}/cancel", status_code=202, responses=_CHANGE)
+def cancel_investigation(services: Here, identity: Operator, investigation_id: IdPath) -> StandsAnswer:
+    """End an investigation: no new call of it starts. One that has ended is refused with 400."""
+    pipeline.cancel(services, investigation_id, user_path=identity.user_path)
+    return _stands(services, investigation_id)
+
+
+@router.post("/{investigation_id}/retry", status_code=202, responses=_CHANGE)
+def retry_investigation(services: Here, identity: Operator, investigation_id: IdPath) -> StandsAnswer:
+    """Try a failed or cancelled one again from its last finished turn, as a new investigation."""
+    return _stands(services, pipeline.retry(services, investigation_id, user_path=identity.user_path))
+
+
+def read_page(services: Services, wanted: Filter) -> tuple[list[Listed], str | None]:
+    """Return one page and where the next begins; None after the last. One more row than shown tells which."""
+    one_more = Filter(**(asdict(wanted) | {"limit": wanted.limit + 1}))
+    with services.database.transaction() as session:
+        found = investigations.page(session, one_more)
+    shown = found[: wanted.limit]
+    return shown, shown[-1].id if len(found) > len(shown) else None
+
+
+def _described(session: Session, row: InvestigationRow) -> InvestigationAnswer:
+    base = f"/v1/investigations/{row.id}"
+    links = {"self": base, "page": f"/investigations/{row.id}"}
+    if row.status == InvestigationStatus.COMPLETED:
+        links["report"] = f"{base}/report"
+    return InvestigationAnswer(
+        **asdict(investigations.listed(row, session.get_one(IncidentRow, row.incident_id))),
+        admitted_at=row.admitted_at,
+        deadline_at=row.deadline_at,
+        cancel_requested_at=row.cancel_requested_at,
+        agents=tuple(AgentAnswer.model_validate(agent) for agent in progress.of_agents(session, row.id)),
+        usage=usage.lines(session, row.id),
+        links=links,
+    )
+
+
+def _stands(services: Services, investigation_id: str) -> StandsAnswer:
+    with services.database.transaction() as session:
+        status = investigations.get(session, investigation_id).status
+    return StandsAnswer(investigation_id=investigation_id, status=status)
