@@ -41,7 +41,7 @@ def measure(session: Session) -> Backlog:
         select(func.count(), func.min(OutboxRow.publish_at)).where(OutboxRow.publish_at <= now)
     ).one()
     return Backlog(
-        investigations=dict(session.execute(statuses).tuples().all()),
+        investigations=dict(session.execute(statuses).all()),
         queues=_queues(session, now),
         outbox_due=due,
         outbox_lag_s=(now - oldest).total_seconds() if oldest else 0.0,
@@ -59,7 +59,7 @@ def _queues(session: Session, now: datetime) -> dict[str, Waiting]:
         .group_by(row.status, row.kind, is_poison)
     )
     queues = {queue.value: Waiting() for queue in Queue}
-    for status, kind, poison, count, since in session.execute(runnable).tuples():
+    for status, kind, poison, count, since in session.execute(runnable):
         step = step_of(AgentStatus(status))
         queue = Queue.QUARANTINE if poison or step is None else queue_of(step, AgentKind(kind))
         known, waited_s = queues[queue.value], (now - since).total_seconds()

@@ -139,7 +139,7 @@ def page(session: Session, wanted: Filter) -> list[Listed]:
     if wanted.before:
         statement = statement.where(row.id < wanted.before)
     found = session.execute(statement.order_by(row.id.desc()).limit(wanted.limit))
-    return [listed(i, n) for i, n in found.tuples()]
+    return [listed(i, n) for i, n in found]
 
 
 def listed(row: InvestigationRow, incident: IncidentRow) -> Listed:
