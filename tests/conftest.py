@@ -2,6 +2,7 @@
 
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,12 +57,10 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def postgres_server() -> Iterator[PostgresServer]:
+    """Run a cluster outside pytest's folders: those are closed to the user that the server runs as."""
     _need("postgres", "/usr/lib/postgresql/*/bin/postgres")
-    folder = tmp_path_factory.mktemp("postgres")
-    for parent in (folder.parent, folder.parent.parent):
-        parent.chmod(0o755)  # the server runs as another user and must reach its folder
-    with running_postgres(folder) as server:
+    with tempfile.TemporaryDirectory(prefix="rca-postgres-") as folder, running_postgres(Path(folder)) as server:
         yield server
 
 
