@@ -42,8 +42,11 @@ class JudgedCommand:
 
 @dataclass(frozen=True)
 class Judgement:
+    """`is_answered` is False where the judge gave no readable decision: such a denial is not to be kept."""
+
     verdict: JudgeVerdict
     reason: str
+    is_answered: bool = True
 
     @property
     def is_allowed(self) -> bool:
@@ -111,7 +114,7 @@ def parse_verdicts(answer: ModelAnswer, ids: Iterable[str]) -> dict[str, Judgeme
 
 def denied_all(ids: Iterable[str], reason: str) -> dict[str, Judgement]:
     """Deny every command for one reason: the judge is down, late, out of budget, or there is none."""
-    return {i: Judgement(JudgeVerdict.DENY, reason) for i in ids}
+    return {i: Judgement(JudgeVerdict.DENY, reason, is_answered=False) for i in ids}
 
 
 def cache_key(
@@ -157,9 +160,9 @@ def _id_of(decision: object) -> str:
 def _judgement(decision: Mapping[str, Any] | None, *, times: int) -> Judgement:
     if decision is None or times != 1:
         problem = "did not decide this command" if decision is None else "decided this command more than once"
-        return Judgement(JudgeVerdict.DENY, f"the judge {problem}")
+        return Judgement(JudgeVerdict.DENY, f"the judge {problem}", is_answered=False)
     verdict, reason = decision.get("verdict"), decision.get("reason")
     is_whole = isinstance(verdict, str) and isinstance(reason, str) and bool(reason.strip())
     if not is_whole or verdict not in set(JudgeVerdict):
-        return Judgement(JudgeVerdict.DENY, "the judge's decision could not be read")
+        return Judgement(JudgeVerdict.DENY, "the judge's decision could not be read", is_answered=False)
     return Judgement(JudgeVerdict(str(verdict)), " ".join(str(reason).split())[:MAX_REASON_CHARS])

@@ -86,8 +86,8 @@ def _find_operand(value: str) -> bool:
 
 
 def _revision(value: str) -> bool:
-    """A revision, a range, a path, or `revision:path`."""
-    if value.startswith(("-", "~")) or paths.looks_secret(value):
+    """A revision, a range, a path, or `revision:path`; never out of the repository: `git diff` reads any two files."""
+    if value.startswith(("-", "~")) or ".." in value.split("/") or paths.looks_secret(value):
         return False
     return bool(re.fullmatch(r"[\w./:@^~{}+=* -]+", value)) and not value.startswith("/")
 

@@ -69,5 +69,6 @@ def looks_secret(text: str) -> bool:
 
 
 def _climbs(path: str) -> bool:
-    """`..` is not followed: through a link it leads elsewhere than it reads. Nor are doubled slashes."""
-    return ".." in path.split("/") or "//" in path
+    """`..` is not followed: through a link it leads elsewhere than it reads. Nor are other roundabout spellings."""
+    segments = path.split("/")
+    return ".." in segments or "//" in path or (path.startswith("/") and "." in segments)

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,7 @@ def _needs_shell(script: Script) -> bool:
 
 def _launch(command: Simple) -> Launch:
     argv = tuple(text for word in command.words for text in _expanded(word))
+    _check_repository(argv)
     stdout, stderr = Stream.CAPTURE, Stream.CAPTURE
     for redirect in command.redirects:
         target = redirect.target.text if redirect.target else ""
@@ -126,6 +128,15 @@ def _launch(command: Simple) -> Launch:
         elif (redirect.descriptor, target) == (1, "2"):
             stdout = Stream.NULL if stderr is Stream.NULL else Stream.STDERR
     return Launch(argv, stdout, stderr)
+
+
+def _check_repository(argv: tuple[str, ...]) -> None:
+    """Refuse `git -C` outside a repository: there `git diff` would compare any two files of that folder."""
+    if argv[0].rsplit("/", 1)[-1] != "git":
+        return
+    for folder in (Path(value) for option, value in pairwise(argv) if option == "-C" and value.startswith("/")):
+        if not any((place / ".git").exists() for place in (folder, *folder.parents)):
+            raise ToolFailedError(f"{folder} is not in a git repository")
 
 
 def _expanded(word: Word) -> list[str]:

@@ -92,6 +92,7 @@ def test_whatever_is_not_clear_is_a_denial(nonsense: ModelAnswer) -> None:
 
     assert set(verdicts) == {"1"}
     assert not verdicts["1"].is_allowed
+    assert not verdicts["1"].is_answered
     assert verdicts["1"].reason
 
 

@@ -121,6 +121,14 @@ def test_an_absolute_pattern_is_expanded_without_a_shell() -> None:
     assert "No such file" in run("ls /sys/class/net/nothing*")["stderr"]
 
 
+def test_git_compares_no_files_outside_a_repository(tmp_path: Path) -> None:
+    for name in ("a.yml", "b.yml"):
+        (tmp_path / name).write_text(f"text of {name}")
+
+    with pytest.raises(ToolFailedError, match="repository"):
+        run(f"git -C {tmp_path} diff a.yml b.yml")
+
+
 def test_the_kubeconfig_is_the_operators(tmp_path: Path) -> None:
     tool = RunCommand(Policy(), kubeconfig=tmp_path / "config")
 
