@@ -25,6 +25,9 @@ MAX_OPENERS = 120
 """Opening brackets before parsing: nested substitutions are as dear as long pipelines."""
 
 _LANGUAGE = Language(tree_sitter_bash.language())
+_DESCRIPTORS = {"0": 0, "1": 1, "2": 2}
+_OTHER_DESCRIPTOR = -1
+"""A higher one, `{name}`, or what the grammar takes for one."""
 _DUPLICATION = re.compile(r"[12]")
 _GLOB = re.compile(r"[*?\[]")
 _CONTINUED_WORD = re.compile(r"[^\s\\]\\\n\S")
@@ -287,7 +290,8 @@ class _Reader:
             self._give_up(node, depth)
             return None
         parts = [child for child in node.children if child.type != "file_descriptor"]
-        descriptor = next((int(self._text(c)) for c in node.children if c.type == "file_descriptor"), None)
+        named = next((self._text(c) for c in node.children if c.type == "file_descriptor"), None)
+        descriptor = None if named is None else _DESCRIPTORS.get(named, _OTHER_DESCRIPTOR)
         operator = parts[0].type
         if descriptor is None and operator in {">", ">>", "<"}:
             descriptor = 0 if operator == "<" else 1
