@@ -72,7 +72,7 @@ def newest_calls(session: Session, investigation_id: str, *, limit: int) -> list
         .order_by(call.turn_no.desc(), AgentRow.agent_no.desc(), call.seq.desc())
         .limit(limit)
     )
-    return [CallProgress(*row) for row in session.execute(wanted).tuples()]
+    return [CallProgress(*row) for row in session.execute(wanted)]
 
 
 def whole_evidence(session: Session, investigation_id: str, evidence_id: str) -> str:
@@ -98,7 +98,7 @@ def _turns(session: Session, investigation_id: str) -> dict[str, int]:
         .where(AgentRow.investigation_id == investigation_id)
         .group_by(TurnRow.agent_id)
     )
-    return dict(session.execute(counted).tuples().all())
+    return dict(session.execute(counted).all())
 
 
 def _calls(session: Session, investigation_id: str) -> dict[str, dict[str, int]]:
@@ -109,7 +109,7 @@ def _calls(session: Session, investigation_id: str) -> dict[str, dict[str, int]]
         .group_by(ToolCallRow.agent_id, ToolCallRow.status)
     )
     found: dict[str, dict[str, int]] = {}
-    for agent_id, status, number in session.execute(counted).tuples():
+    for agent_id, status, number in session.execute(counted):
         found.setdefault(agent_id, {})[status] = number
     return found
 
