@@ -21,11 +21,13 @@ __all__ = ["FaultKind", "Truth", "generate_case"]
 
 _BEFORE_S = 3600
 _AFTER_S = 1200
+_ABSENT_SHARE = 0.25
+"""Of cases whose logs, and of cases whose traces, nobody kept."""
 _EPOCH = datetime(2026, 1, 5, tzinfo=UTC)
 _STORE_FAULTS = {FaultKind.POOL_EXHAUSTION}
 _TRACED_PER_S = 1 / 30
 """Traces kept per second: about a hundred and sixty a case, enough for medians per edge."""
-_USUAL_REACH = {"latency": 1.6, "errors": 0.04}
+_USUAL_REACH = {"latency": 1.4, "errors": 0.03}
 """What the entry must suffer for its alert to fire: its mean latency times this, or this share of errors more."""
 
 
@@ -55,8 +57,10 @@ def generate_case(folder: Path, *, seed: int, kind: FaultKind | None) -> Truth:
     origin = _EPOCH + timedelta(seconds=rng.randrange(180 * 86_400))
     writer = CaseWriter(folder, origin)
     writer.write_metrics(samples)
-    writer.write_logs(write_logs(shop, moments, kind=kind, rng=rng))
-    writer.write_traces(sample_traces(shop, moments, per_moment=math.ceil(step_s * _TRACED_PER_S), rng=rng))
+    if rng.random() > _ABSENT_SHARE:
+        writer.write_logs(write_logs(shop, moments, kind=kind, rng=rng))
+    if rng.random() > _ABSENT_SHARE:
+        writer.write_traces(sample_traces(shop, moments, per_moment=math.ceil(step_s * _TRACED_PER_S), rng=rng))
     writer.write_changes(draw_changes(shop, fault, onset_s=onset_s, rng=rng))
     writer.write_topology(shop)
     writer.write_json("incident.json", _event(shop, samples, onset_s=onset_s, origin=origin))

@@ -85,5 +85,13 @@ class CaseWriter:
             raw = Path(place) / f"{name}.csv"
             with raw.open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows(rows)
-            table = connection.read_csv(str(raw), header=False, columns=_COLUMNS[name], na_values=[""])
-            table.write_parquet(str(self._folder / f"{name}.parquet"), compression="zstd")
+            columns = ", ".join(f"{_quoted(c)}: {_quoted(kind)}" for c, kind in _COLUMNS[name].items())
+            source = f"read_csv({_quoted(raw)}, header = false, columns = {{{columns}}})"
+            connection.execute("SET TimeZone = 'UTC'")
+            target = _quoted(self._folder / f"{name}.parquet")
+            connection.execute(f"COPY (FROM {source}) TO {target} (FORMAT parquet, COMPRESSION zstd)")
+
+
+def _quoted(value: object) -> str:
+    """Write a text of ours as an SQL literal: COPY takes no parameters for its paths."""
+    return "'" + str(value).replace("'", "''") + "'"

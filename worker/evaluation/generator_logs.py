@@ -92,7 +92,7 @@ def _call_lines(shop: Shop, pen: _Pen, *, usual: Moment) -> Iterator[Line]:
     for edge in shop.edges:
         callee = pen.moment.states[edge.callee]
         failed = ("error", f"call to {edge.callee} failed after {{ms}}ms")
-        yield from pen.write(edge.caller, failed, mean=6 * callee.error_share * edge.calls)
+        yield from pen.write(edge.caller, failed, mean=4 * callee.error_share * edge.calls)
         if _waiting_ms(edge, pen.moment) > _FAR_SLOWER * _waiting_ms(edge, usual):
             yield from pen.write(edge.caller, ("warn", f"slow answer from {edge.callee}: {{ms}}ms"), mean=0.8)
 
@@ -107,6 +107,6 @@ def _fault_lines(pen: _Pen, kind: FaultKind) -> Iterator[Line]:
         effect = state.effect
         suffers = (effect.self_factor > _CLEARLY_SLOWER) + (effect.egress_ms > 0)
         for words in _FAULT_WORDS[kind]:
-            yield from pen.write(name, words, mean=8 * effect.error_share + 0.4 * suffers)
+            yield from pen.write(name, words, mean=4 * effect.error_share + 0.15 * suffers)
         for words in _RESTART if effect.restarts else ():
             yield from pen.write(name, words, mean=1.5)

@@ -99,6 +99,7 @@ class Shop:
     swing: float
     metrics: MetricNames
     has_client_spans: bool
+    has_edge_metrics: bool
     batch: str = _BATCH
 
     def calls_of(self, caller: str) -> tuple[Edge, ...]:
@@ -130,6 +131,7 @@ def build_shop(rng: Random) -> Shop:
         swing=rng.uniform(0.02, 0.15),
         metrics=rng.choice(_VOCABULARIES),
         has_client_spans=_happens(rng, 0.5),
+        has_edge_metrics=_happens(rng, 0.5),
     )
 
 

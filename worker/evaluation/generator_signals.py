@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from worker.evaluation.generator_flow import Moment, NodeState, call_ms
@@ -23,13 +23,24 @@ class Sample:
 
 
 def measure(shop: Shop, moments: list[Moment], *, step_s: int, rng: Random) -> list[Sample]:
-    """Return every metric of every node and edge at every moment."""
-    burst = _batch_burst(moments, rng)
+    """Return every metric at every moment.
+
+    The batch job and one service run hot at times that have nothing to do with the fault, and harm nobody.
+    """
+    burst, idle_heat = _draw_burst(moments, rng), _draw_burst(moments, rng)
+    bystander = rng.choice(shop.served)
     samples: list[Sample] = []
     for moment in moments:
         for name in shop.served:
-            samples += _node_samples(shop, shop.nodes[name], moment, step_s=step_s, rng=rng)
-        samples += (_edge_sample(shop, e, moment, rng=rng) for e in shop.edges)
+            is_hot = name == bystander and idle_heat(moment.at_s)
+            node = (
+                replace(shop.nodes[name], cpu_percent=1.8 * shop.nodes[name].cpu_percent)
+                if is_hot
+                else shop.nodes[name]
+            )
+            samples += _node_samples(shop, node, moment, step_s=step_s, rng=rng)
+        if shop.has_edge_metrics:
+            samples += (_edge_sample(shop, e, moment, rng=rng) for e in shop.edges)
         samples += _batch_samples(shop, moment, is_busy=burst(moment.at_s), rng=rng)
     return [s for s in samples if rng.random() > _LOST_SHARE]
 
@@ -89,8 +100,8 @@ def _edge_sample(shop: Shop, edge: Edge, moment: Moment, *, rng: Random) -> Samp
     return Sample(moment.at_s, f"{edge.caller}->{edge.callee}", shop.metrics.edge_latency, value)
 
 
-def _batch_burst(moments: list[Moment], rng: Random) -> "_Burst":
-    """Draw when the batch job is busy: often just when something else goes wrong, without any part in it."""
+def _draw_burst(moments: list[Moment], rng: Random) -> "_Burst":
+    """Draw when something innocent is busy: often just when something else goes wrong, without any part in it."""
     length_s = moments[-1].at_s
     start_s = rng.uniform(0.3, 0.95) * length_s
     return _Burst(start_s, start_s + rng.uniform(120, 900))

@@ -53,11 +53,27 @@ def shop_of(seed: int) -> Shop:
 
 
 def test_a_case_has_every_file_in_the_recorded_format(made: Made) -> None:
-    for name, columns in SCHEMAS.items():
+    for name, columns in present(made).items():
         described = made.sql("describe select * from read_parquet(?)", f"{name}.parquet")
         assert [column[0] for column in described] == columns
         assert made.sql("select count(*) from read_parquet(?)", f"{name}.parquet")[0][0] > 100
     assert {c["kind"] for c in made.json("changes.json")} <= {"deploy", "commit", "flag", "config"}
+
+
+def present(made: Made) -> dict[str, list[str]]:
+    return {name: columns for name, columns in SCHEMAS.items() if (made.folder / f"{name}.parquet").exists()}
+
+
+def test_some_cases_lack_logs_or_traces_and_none_lacks_metrics(tmp_path: Path) -> None:
+    found = [generated_files(tmp_path / str(seed), seed) for seed in range(8)]
+
+    assert all("metrics.parquet" in files for files in found)
+    assert {{"logs.parquet", "traces.parquet"} <= files for files in found} == {True, False}
+
+
+def generated_files(folder: Path, seed: int) -> set[str]:
+    generate_case(folder, seed=seed, kind=FaultKind.NETWORK_DELAY)
+    return {file.name for file in folder.iterdir()}
 
 
 def test_a_case_is_small(made: Made) -> None:
@@ -92,12 +108,12 @@ def test_an_innocent_deploy_lies_near_the_onset(made: Made) -> None:
     assert near
 
 
-def test_the_alert_fires_after_the_onset_and_soon(made: Made) -> None:
+def test_the_alert_fires_after_the_onset_while_there_is_data(made: Made) -> None:
     started_at = made.event.started_at
     assert started_at is not None
     if made.truth.onset is None:
         return
-    assert 0 <= (started_at - made.truth.onset).total_seconds() < 900
+    assert 0 <= (started_at - made.truth.onset).total_seconds() < 1260
 
 
 def test_the_same_seed_makes_the_same_case_and_another_one_another(tmp_path: Path) -> None:

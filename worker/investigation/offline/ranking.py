@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from worker.domain.states import ReportVerdict
 from worker.investigation.offline.chains import UNCONNECTED, felt_shares, reachable
 from worker.investigation.offline.natures import Nature
 from worker.investigation.offline.observations import EDGE_ARROW, MetricMove, Observations
 from worker.investigation.offline.reading import Incident
-from worker.investigation.offline.signals import Signal, beyond_noise, collect_signals, strength_of
+from worker.investigation.offline.signals import Signal, collect_signals, strength_of
 
 WEIGHTS = {
     "latency": 1.0,
@@ -27,12 +26,10 @@ WEIGHTS = {
 _UNFELT = 0.3
 """Of the weight of support where nothing at the entity itself makes anybody wait or fail."""
 _FELT = frozenset({"latency", "wire", "errors", "spans", "alarm", "external"})
-_STANDS_OUT = 0.35
+STANDS_OUT = 0.35
 """The least sum of evidence to name a cause: one strong line, or two that agree."""
-_LEAD = 1.3
-"""How far ahead of the next a clear cause is."""
-_COUNTS = 0.1
-_AGREEING = 3
+COUNTS = 0.1
+"""A line of evidence weaker than this is not worth a word."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +41,11 @@ class Hypothesis:
 
     @property
     def families(self) -> frozenset[str]:
-        return frozenset(s.family for s in self.signals if s.strength >= _COUNTS)
+        return frozenset(s.family for s in self.signals if s.strength >= COUNTS)
 
     @property
     def onset(self) -> datetime | None:
-        return min((s.onset for s in self.signals if s.onset and s.strength >= _COUNTS and not s.change), default=None)
+        return min((s.onset for s in self.signals if s.onset and s.strength >= COUNTS and not s.change), default=None)
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,6 @@ class Ranking:
     hypotheses: tuple[Hypothesis, ...]
     symptoms: tuple[MetricMove, ...]
     """What users feel, the worst first; empty where everything lies within its normal range."""
-    verdict: ReportVerdict
 
 
 def rank(seen: Observations, incident: Incident) -> Ranking:
@@ -66,7 +62,7 @@ def rank(seen: Observations, incident: Incident) -> Ranking:
     hypotheses = _weigh(signals, _shares(seen, alerting))
     reached = reachable(seen.edges, alerting) if alerting else seen.entities
     symptoms = _symptoms(seen, reached=reached, incident=incident)
-    return Ranking(hypotheses, symptoms, _verdict(hypotheses, symptoms, seen))
+    return Ranking(hypotheses, symptoms)
 
 
 def _shares(seen: Observations, alerting: str | None) -> dict[str, float]:
@@ -83,8 +79,14 @@ def _weigh(signals: list[Signal], shares: dict[str, float]) -> tuple[Hypothesis,
     for signal in signals:
         if signal.strength > 0 and EDGE_ARROW not in signal.entity:
             by_entity.setdefault(signal.entity, []).append(signal)
-    found = [_hypothesis(e, own, share=shares.get(e, UNCONNECTED)) for e, own in by_entity.items()]
+    found = [_hypothesis(e, own, share=_share(e, own, shares)) for e, own in by_entity.items()]
     return tuple(sorted(found, key=lambda h: (-h.score, h.entity)))
+
+
+def _share(entity: str, signals: list[Signal], shares: dict[str, float]) -> float:
+    """Return how far the entity's evidence counts; no topology of ours can know what lies outside."""
+    is_outside = any(s.family == "external" for s in signals)
+    return 1.0 if is_outside else shares.get(entity, UNCONNECTED)
 
 
 def _hypothesis(entity: str, signals: list[Signal], *, share: float) -> Hypothesis:
@@ -95,7 +97,7 @@ def _hypothesis(entity: str, signals: list[Signal], *, share: float) -> Hypothes
         families[signal.family] = 1 - doubt * (1 - signal.strength)
     felt = sum(WEIGHTS[f] * s for f, s in families.items() if f in _FELT)
     support = sum(WEIGHTS[f] * s for f, s in families.items() if f not in _FELT)
-    score = felt + support * (_UNFELT + (1 - _UNFELT) * min(1.0, felt / _STANDS_OUT))
+    score = felt + support * (_UNFELT + (1 - _UNFELT) * min(1.0, felt / STANDS_OUT))
     ordered = tuple(sorted(signals, key=lambda s: (-WEIGHTS[s.family] * s.strength, s.why)))
     return Hypothesis(entity, share * score, ordered)
 
@@ -113,26 +115,7 @@ def _symptoms(seen: Observations, *, reached: frozenset[str], incident: Incident
     return tuple(sorted(moves, key=lambda m: -m.score))
 
 
-def _verdict(hypotheses: tuple[Hypothesis, ...], symptoms: tuple[MetricMove, ...], seen: Observations) -> ReportVerdict:
-    if not _deviates(symptoms, seen):
-        return ReportVerdict.NO_INCIDENT if seen.answers else ReportVerdict.INCONCLUSIVE
-    if not hypotheses or hypotheses[0].score < _STANDS_OUT:
-        return ReportVerdict.INCONCLUSIVE
-    best, runner_up = hypotheses[0], hypotheses[1].score if len(hypotheses) > 1 else 0.0
-    if "external" in best.families:
-        return ReportVerdict.EXTERNAL
-    leads = best.score >= _LEAD * runner_up
-    return ReportVerdict.CONFIRMED if leads and len(best.families) >= _AGREEING else ReportVerdict.LIKELY
-
-
-def _deviates(symptoms: tuple[MetricMove, ...], seen: Observations) -> bool:
-    """Say whether something is wrong at all. One passing extreme among many series is to be expected; two are not."""
-    has_symptoms = any(m.is_lasting for m in symptoms) or len(symptoms) > 1
-    has_errors = any(m.level.startswith(("err", "fatal", "crit")) and beyond_noise(m.score) for m in seen.logs)
-    return has_symptoms or has_errors or any(a.weight >= WEIGHTS["resource"] for a in seen.alarms)
-
-
 def category_nature(hypothesis: Hypothesis) -> Nature:
     """Return the nature of its resource if one ran hot, else of its strongest line of evidence."""
-    hot = [s for s in hypothesis.signals if s.nature.is_resource and s.strength >= _COUNTS]
+    hot = [s for s in hypothesis.signals if s.nature.is_resource and s.strength >= COUNTS]
     return (hot or list(hypothesis.signals))[0].nature

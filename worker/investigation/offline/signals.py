@@ -7,7 +7,7 @@ its own. A deviation counts from 3.5 robust standard deviations on (Iglewicz and
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from worker.investigation.offline.natures import Nature, statistic_rank, to_ms
@@ -23,6 +23,8 @@ from worker.investigation.offline.observations import (
 THRESHOLD = 3.5
 _PEAK_SHARE = 0.5
 """A passing extreme counts half of a level that moved."""
+_NETWORK_TROUBLE = 0.3
+"""From this strength on an interface's own metrics speak for trouble on its wire."""
 _CHANGE_HALF_LIFE = timedelta(minutes=30)
 _CHANGE_SLACK = timedelta(minutes=2)
 """Clocks differ and onsets are read from samples: so much later a change may still be the cause."""
@@ -56,12 +58,11 @@ def strength_of(move: MetricMove) -> float:
 def collect_signals(seen: Observations, *, alerting: str | None, started_at: datetime) -> list[Signal]:
     """Return every line of evidence against every entity."""
     return [
-        *_lost_time(seen, alerting),
+        *_handed_to_network([*_lost_time(seen, alerting), *_own_spans(seen)], seen),
         *_wire_time(seen, alerting),
         *_own_errors(seen, alerting),
         *_resources(seen),
         *_load(seen),
-        *_own_spans(seen),
         *_span_errors(seen),
         *_log_words(seen),
         *_alarms(seen),
@@ -80,15 +81,49 @@ def _middle(moves: Iterable[MetricMove]) -> dict[str, MetricMove]:
 def _lost_time(seen: Observations, alerting: str | None) -> Iterator[Signal]:
     """Find where the milliseconds are lost that the alert's users wait: what callees cost is theirs."""
     moves = [m for m in seen.metrics if m.nature is Nature.LATENCY and m.worsening > 0]
-    own = _middle(m for m in moves if not m.is_edge)
-    lost = {e: _ms(m) for e, m in own.items()}
+    own, calls = _middle(m for m in moves if not m.is_edge), _calls_per_request(seen, alerting)
+    lost = {e: _ms(m) * calls.get(e, 1.0) for e, m in own.items()}
     total = lost.get(alerting or "", 0.0) or max(lost.values(), default=0.0)
-    edges = {m.entity: _ms(m) for m in _middle(m for m in moves if m.is_edge).values()}
+    edges = {
+        e: _ms(m) * calls.get(e.partition(EDGE_ARROW)[2], 1.0)
+        for e, m in _middle(m for m in moves if m.is_edge).items()
+    }
     for entity, move in own.items():
         waited = sum(_waited(entity, c, lost, edges) for a, c in seen.edges if a == entity)
         share = min(1.0, max(0.0, lost[entity] - waited) / total) if total > 0 else 0.0
         why = f"{move.metric} rose from {_figure(move.usual)} to {_figure(move.now)}, {share:.0%} of it its own"
         yield Signal("latency", entity, Nature.LATENCY, strength_of(move) * share, why, move.source, move.onset)
+
+
+def _handed_to_network(signals: Iterable[Signal], seen: Observations) -> Iterator[Signal]:
+    """Hand a caller's own waiting to a callee whose network is in trouble: servers do not see the time on the wire."""
+    hot = [s for s in _resources(seen) if s.nature is Nature.NETWORK]
+    trouble = {s.entity: s.strength for s in sorted(hot, key=lambda s: s.strength)}
+    for signal in signals:
+        callees = [c for a, c in seen.edges if a == signal.entity and trouble.get(c, 0.0) >= _NETWORK_TROUBLE]
+        if not callees or trouble.get(signal.entity, 0.0) >= _NETWORK_TROUBLE:
+            yield signal
+            continue
+        blamed = max(sorted(callees), key=lambda c: trouble[c])
+        why = f"{signal.entity} waits longer than its callees work, and the network of {blamed} is in trouble"
+        passed = signal.strength * trouble[blamed]
+        yield replace(signal, strength=signal.strength - passed)
+        yield Signal("wire", blamed, Nature.NETWORK, passed, why, signal.source, signal.onset)
+
+
+def _calls_per_request(seen: Observations, alerting: str | None) -> dict[str, float]:
+    """Return how often each entity works for one request of the alerting one, by metrics of the same name.
+
+    What is rarely called can cost users little, however slow it is. An entity that calls do not reach more than
+    once or whose load was not measured counts as called once.
+    """
+    rates = {(m.entity, m.metric): m.now for m in seen.metrics if m.nature is Nature.TRAFFIC and not m.is_edge}
+    of_alert = {metric: now for (entity, metric), now in rates.items() if entity == alerting and now}
+    return {
+        entity: min(1.0, (now or 0.0) / of_alert[metric])
+        for (entity, metric), now in rates.items()
+        if metric in of_alert
+    }
 
 
 def _waited(caller: str, callee: str, lost: dict[str, float], edges: dict[str, float]) -> float:
@@ -122,7 +157,8 @@ def _wire_time(seen: Observations, alerting: str | None) -> Iterator[Signal]:
 def _own_errors(seen: Observations, alerting: str | None) -> Iterator[Signal]:
     """Find where errors begin: those of a callee that bubble up are not the caller's."""
     moves = _middle(m for m in seen.metrics if m.nature is Nature.ERRORS and m.worsening > 0 and not m.is_edge)
-    rates = {e: _size(m) for e, m in moves.items()}
+    calls = _calls_per_request(seen, alerting)
+    rates = {e: _size(m) * calls.get(e, 1.0) for e, m in moves.items()}
     total = rates.get(alerting or "", 0.0) or max(rates.values(), default=0.0)
     for entity, move in moves.items():
         bubbled = sum(rates.get(c, 0.0) for a, c in seen.edges if a == entity)

@@ -24,6 +24,7 @@ from worker.investigation.offline.ranking import Hypothesis, Ranking, category_n
 from worker.investigation.offline.reading import Record
 from worker.investigation.offline.signals import strength_of
 from worker.investigation.offline.suggesting import suggest
+from worker.investigation.offline.verdicts import decide, find_outside
 
 _MAX_CAUSES = 5
 _MAX_CITATIONS = 6
@@ -60,11 +61,12 @@ _CONFIDENCE = {
 
 def write_submission(record: Record, seen: Observations, ranking: Ranking) -> Submission:
     """Write the report from what is known."""
-    causes = _causes(record, seen, ranking)
+    verdict = decide(ranking, seen, record.incident)
+    causes = _causes(record, seen, ranking, verdict=verdict)
     return Submission(
-        verdict=ranking.verdict,
-        confidence=_CONFIDENCE[ranking.verdict],
-        summary=_summary(record, ranking, causes),
+        verdict=verdict,
+        confidence=_CONFIDENCE[verdict],
+        summary=_summary(record, verdict, causes),
         root_causes=causes,
         timeline=_timeline(record, seen, ranking),
         impact=_impact(ranking),
@@ -74,13 +76,14 @@ def write_submission(record: Record, seen: Observations, ranking: Ranking) -> Su
     )
 
 
-def _causes(record: Record, seen: Observations, ranking: Ranking) -> tuple[RootCause, ...]:
-    if ranking.verdict is ReportVerdict.NO_INCIDENT or not ranking.hypotheses:
+def _causes(record: Record, seen: Observations, ranking: Ranking, *, verdict: ReportVerdict) -> tuple[RootCause, ...]:
+    """Return the suspects worth a line; what lies outside leads where the verdict says so."""
+    outside = find_outside(ranking, seen) if verdict is ReportVerdict.EXTERNAL else None
+    ordered = [*([outside] if outside else []), *(h for h in ranking.hypotheses if h is not outside)]
+    if verdict is ReportVerdict.NO_INCIDENT or not ordered:
         return ()
-    least = _LEAST_SHARE * ranking.hypotheses[0].score
-    worth = [h for h in ranking.hypotheses if h.score >= least][:_MAX_CAUSES]
-    is_external = ranking.verdict is ReportVerdict.EXTERNAL
-    return tuple(_cause(h, record, seen, is_external=is_external) for h in worth)
+    worth = [h for h in ordered if h.score >= _LEAST_SHARE * ordered[0].score][:_MAX_CAUSES]
+    return tuple(_cause(h, record, seen, is_external=outside is not None) for h in worth)
 
 
 def _cause(hypothesis: Hypothesis, record: Record, seen: Observations, *, is_external: bool) -> RootCause:
@@ -88,7 +91,7 @@ def _cause(hypothesis: Hypothesis, record: Record, seen: Observations, *, is_ext
     sources = [s.source for s in hypothesis.signals] + ([change.source] if change else [])
     return RootCause(
         entity=hypothesis.entity[:300],
-        category=Category.EXTERNAL_PROVIDER if is_external else _category(hypothesis, change),
+        category=Category.EXTERNAL_PROVIDER if "external" in hypothesis.families else _category(hypothesis, change),
         statement=_statement(hypothesis, change),
         causal_chain=_chain(hypothesis, record, seen),
         change_id=change.id if change else None,
@@ -125,17 +128,15 @@ def _citations(sources: list[Source], *, last: Source | None) -> tuple[Citation,
     return tuple(Citation(evidence_id=s.evidence_id, quote=s.quote or None) for s in chosen)
 
 
-def _summary(record: Record, ranking: Ranking, causes: tuple[RootCause, ...]) -> str:
+def _summary(record: Record, verdict: ReportVerdict, causes: tuple[RootCause, ...]) -> str:
     alerting = record.incident.event.service or "the alerting entity"
-    if ranking.verdict is ReportVerdict.NO_INCIDENT:
+    if verdict is ReportVerdict.NO_INCIDENT:
         return f"Nothing that users of {alerting} feel left its normal range; the alert does not point to an incident."
     if not causes:
         return f"There is too little to go by: no observation around {alerting} points to a cause."
     best = causes[0]
-    origin = (
-        "The origin lies outside this system" if ranking.verdict is ReportVerdict.EXTERNAL else "The likeliest cause"
-    )
-    if ranking.verdict is ReportVerdict.INCONCLUSIVE:
+    origin = "The origin lies outside this system" if verdict is ReportVerdict.EXTERNAL else "The likeliest cause"
+    if verdict is ReportVerdict.INCONCLUSIVE:
         return f"Something deviates, but nothing stands out as its cause. First candidate: {best.statement}"[:4000]
     return f"{origin}: {best.statement} It was felt at {alerting}."[:4000]
 
