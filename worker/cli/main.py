@@ -8,12 +8,22 @@ import click
 from worker.errors import UserError, WorkerError
 
 COMMANDS = {
-    "demo": "worker.cli.demo:demo",
-    "eval": "worker.cli.evaluate:evaluate",
     "config": "worker.cli.config:config",
+    "demo": "worker.cli.demo:demo",
+    "doctor": "worker.cli.doctor:doctor",
+    "enqueue": "worker.cli.enqueue:enqueue",
+    "eval": "worker.cli.evaluate:evaluate",
+    "events": "worker.cli.events:events",
+    "follow": "worker.cli.follow:follow",
+    "intake": "worker.cli.intake:intake",
+    "investigations": "worker.cli.investigations:investigations",
+    "llm": "worker.cli.llm:llm",
     "migrate": "worker.cli.migrate:migrate",
+    "report": "worker.cli.report:report",
     "schema": "worker.cli.schema:schema",
+    "tokens": "worker.cli.tokens:tokens",
     "up": "worker.cli.up:up",
+    "web": "worker.cli.web:web",
 }
 """Name to where it is: `rca schema` in an alerting script does not wait for the database driver."""
 

@@ -81,10 +81,7 @@ class IncidentEvent(BaseModel):
     @field_validator("user_path")
     @classmethod
     def _clean_path(cls, value: str) -> str:
-        segments = value.strip().strip("/").split("/") if value.strip().strip("/") else []
-        if any(s in {"", ".", ".."} or ":" in s for s in segments):
-            raise ValueError("segments of user_path are not empty, '.', '..' and hold no ':'")
-        return "/" + "/".join(segments)
+        return clean_user_path(value)
 
 
 class TimeWindow(BaseModel):
@@ -97,6 +94,14 @@ class TimeWindow(BaseModel):
 
     def contains(self, moment: datetime) -> bool:
         return self.start <= moment < self.end
+
+
+def clean_user_path(path: str) -> str:
+    """Return the one spelling of a user path, with a slash before it and none after. Raises ValueError."""
+    segments = path.strip().strip("/").split("/") if path.strip().strip("/") else []
+    if any(s in {"", ".", ".."} or ":" in s for s in segments):
+        raise ValueError("segments of user_path are not empty, '.', '..' and hold no ':'")
+    return "/" + "/".join(segments)
 
 
 def covers_path(owner: str, path: str) -> bool:

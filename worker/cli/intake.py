@@ -1,0 +1,88 @@
+"""`rca intake`: the bridge from the Redis stream to the database, as a process of its own."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import click
+import structlog
+from pydantic import ValidationError
+
+from worker import pipeline
+from worker.bootstrap import build_services
+from worker.celery import Sender, create_app
+from worker.cli.stored import open_database
+from worker.cli.system import connect_redis, find_settings, redis_address
+from worker.cli.upfile import find_redis_url
+from worker.domain.incident import IncidentEvent
+from worker.errors import EventError
+from worker.intake.bridge import Bridge, Names
+from worker.ops.logging import configure_logging
+from worker.services import Services
+from worker.settings import Settings
+
+log = structlog.get_logger()
+
+
+@click.command()
+def intake() -> None:
+    """Take events from the Redis stream into the database until SIGTERM or Ctrl-C.
+
+    As many may run as one likes. Redis or the database being away is waited out; nothing is lost meanwhile.
+
+    Example: REDIS_URL=redis://queue:6379/0 DATABASE_URL=postgresql://rca@db/rca rca intake
+    """
+    settings = find_settings()
+    with open_database(settings):
+        pass  # said here, a missing table is one line; later it would look like an outage
+    configure_logging(settings, process="intake")
+    with stop_event() as stopping:
+        run_intake(settings, stopping)
+
+
+def run_intake(settings: Settings, stopping: threading.Event) -> None:
+    """Run the bridge. Raises `UserError` if no Redis is named."""
+    url = find_redis_url(settings)
+    services = replace(build_services(settings), send=Sender(create_app(settings)))
+    redis = connect_redis(url)
+    bridge = Bridge(
+        redis,
+        Names(settings.rca_stream, settings.rca_list),
+        accept=acceptor(services),
+        scrub=services.redactor.scrub,
+    )
+    log.info("intake_started", redis=redis_address(url), stream=settings.rca_stream)
+    try:
+        bridge.run(stopping)
+    finally:
+        redis.close()
+        services.database.close()
+    log.info("intake_stopped")
+
+
+def acceptor(services: Services) -> Callable[[IncidentEvent, str, str], None]:
+    """Return what the bridge hands events to: `EventError` for one that is no event without its secrets."""
+
+    def accept(event: IncidentEvent, via: str, delivery: str) -> None:
+        try:
+            pipeline.accept(services, event, via=via, delivery=delivery)
+        except ValidationError as error:
+            names = sorted({str(detail["loc"][0]) for detail in error.errors() if detail["loc"]})
+            raise EventError(f"{', '.join(names)}: too long once secrets are taken out; shorten it") from None
+
+    return accept
+
+
+@contextmanager
+def stop_event() -> Iterator[threading.Event]:
+    """Turn SIGTERM and SIGINT into an event; ours again afterwards."""
+    stopping = threading.Event()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda *_: stopping.set()) for number in numbers]
+    try:
+        yield stopping
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,170 @@
+"""`rca investigations`: what was and is investigated, how it stands, and the two things a person may do about it."""
+
+import json
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import click
+
+from worker.cli.follow import tell_failure, tell_verdict, ways_to_open
+from worker.cli.stored import find_id, open_database
+from worker.cli.system import find_settings
+from worker.cli.telling import tell_call, tell_cost, tell_failed_ask, tell_turn
+from worker.domain.report import Report, UsageLine
+from worker.domain.states import InvestigationStatus
+from worker.reporting import words
+from worker.reporting.inert import one_line
+from worker.storage import activity, interventions, reports, usage
+from worker.storage import investigations as rows
+from worker.storage.activity import Activity
+from worker.storage.investigations import Filter, Listed
+
+TITLE_CHARS = 60
+
+
+@click.group()
+def investigations() -> None:
+    """Look at investigations, retry or cancel them."""
+
+
+@investigations.command(name="list")
+@click.option("--status", type=click.Choice([s.value for s in InvestigationStatus]), help="Only those in this status.")
+@click.option("--service", help="Only those of this service.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
+@click.option("--before", metavar="ID", help="Only those older than this one: the next page.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def list_all(*, status: str | None, service: str | None, limit: int, before: str | None, as_json: bool) -> None:
+    """List investigations, newest first.
+
+    Example: rca investigations list --status failed --limit 5
+    """
+    wanted = Filter(status=status, service=service, limit=limit, before=before)
+    with open_database() as database, database.transaction() as session:
+        found = rows.page(session, wanted)
+    if as_json:
+        click.echo(to_json([asdict(row) for row in found]))
+        return
+    click.echo("\n".join(map(_list_line, found)) if found else "no investigation matches")
+    if len(found) == limit:
+        click.echo(f"older ones: --before {found[-1].id}", err=True)
+
+
+@investigations.command()
+@click.argument("investigation_id", metavar="ID|latest")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def show(*, investigation_id: str, as_json: bool) -> None:
+    """Show one investigation: status, agents, turns, tool calls, cost, verdict.
+
+    Example: rca investigations show latest
+    """
+    settings = find_settings()
+    with open_database(settings) as database, database.transaction() as session:
+        found = find_id(session, investigation_id)
+        done, spent = activity.load(session, found), usage.lines(session, found)
+        is_done = done.investigation.status == InvestigationStatus.COMPLETED
+        report = reports.get(session, found) if is_done else None
+    if as_json:
+        click.echo(to_json({**asdict(done), "usage": [line.model_dump() for line in spent]}))
+        return
+    click.echo("\n".join((*_heading(done), *_agents(done), *_events(done), *_usage(done, spent), *_end(done, report))))
+    if report is not None:
+        click.echo("\n".join(ways_to_open(settings, found)))
+
+
+@investigations.command()
+@click.argument("investigation_id", metavar="ID|latest")
+def retry(investigation_id: str) -> None:
+    """Try a failed or cancelled investigation again, from its last finished turn; prints the new one's id.
+
+    A worker starts it, with the worker's configuration. The old one stays readable.
+
+    Example: rca investigations retry inv_019b76da3c008f2c1d44e0a7
+    """
+    with open_database() as database, database.transaction() as session:
+        new = interventions.requeue(session, find_id(session, investigation_id))
+    click.echo(new)
+    click.echo(f"queued; `rca follow {new}` watches it", err=True)
+
+
+@investigations.command()
+@click.argument("investigation_id", metavar="ID|latest")
+def cancel(investigation_id: str) -> None:
+    """End an investigation that runs or waits: no new call of it starts from now on.
+
+    Example: rca investigations cancel latest
+    """
+    with open_database() as database, database.transaction() as session:
+        found = find_id(session, investigation_id)
+        interventions.cancel(session, found)
+    click.echo(f"{found} is cancelled; calls that run now are the last")
+
+
+def to_json(value: Any) -> str:
+    """Return JSON for scripts; moments are ISO 8601 in UTC."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _list_line(row: Listed) -> str:
+    title = one_line(row.title)
+    shown = title if len(title) <= TITLE_CHARS else title[:TITLE_CHARS] + "…"
+    standing = row.verdict or row.failure_class or ""
+    where = one_line(row.service or "-")
+    return (
+        f"{row.id}  {words.utc(row.created_at)}  {row.status:<9}  {standing:<13}  {row.severity:<8}  {where}  {shown}"
+    )
+
+
+def _heading(done: Activity) -> list[str]:
+    row = done.investigation
+    again = f", retry of {row.retry_of}" if row.retry_of else ""
+    where = f" on {one_line(row.service)}" if row.service else ""
+    alerts = "1 alert" if row.alert_count == 1 else f"{row.alert_count} alerts"
+    return [
+        f"{row.id}  {row.status}  {words.duration(done.elapsed_s)}",
+        f"incident: {one_line(row.title)} [{row.severity}{where}]",
+        f"{row.incident_id}, {alerts}, user path {one_line(row.user_path)}",
+        f"attempt {row.attempt_no}{again}, created {words.utc(row.created_at)}",
+    ]
+
+
+def _agents(done: Activity) -> list[str]:
+    return [f"agent {a.agent_no}: {a.role}, {a.status}, {a.turns} turns, {one_line(a.model)}" for a in done.agents]
+
+
+def _events(done: Activity) -> list[str]:
+    lines = []
+    for turn in done.turns:
+        lines.append(tell_turn(turn))
+        lines += [f"{tell_call(call)}{_layer(call.layer)}" for call in turn.calls]
+        lines += [f"            note: {one_line(note)}" for note in turn.notes]
+    return lines + [tell_failed_ask(ask) for ask in done.failed_asks]
+
+
+def _layer(layer: str | None) -> str:
+    return f" [{layer}]" if layer else ""
+
+
+def _usage(done: Activity, spent: tuple[UsageLine, ...]) -> list[str]:
+    lines = [
+        f"  {line.purpose}: {line.calls} calls of {one_line(line.model)}, {words.count(line.input_tokens)} tokens in"
+        f" ({words.count(line.cached_input_tokens)} cached), {words.count(line.output_tokens)} out,"
+        f" {words.dollars(line.cost_usd)}"
+        for line in spent
+    ]
+    return [f"usage: {tell_cost(done)}", *lines]
+
+
+def _end(done: Activity, report: Report | None) -> list[str]:
+    status = done.investigation.status
+    if report is not None:
+        ids = [e.id for e in report.evidence[:1]]
+        opened = [f"evidence: rca report show {report.investigation_id} --evidence {i} --full" for i in ids]
+        return [f"verdict: {tell_verdict(report)}", *opened]
+    if InvestigationStatus(status).is_final:
+        return [tell_failure(done)]
+    return [f"watch it: rca follow {done.investigation.id}"]
