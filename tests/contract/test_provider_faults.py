@@ -148,7 +148,7 @@ def test_a_long_retry_after_frees_the_worker_at_once(bench: Callable[..., Bench]
     one = bench(limited(after), FINE)
 
     with pytest.raises(ProviderRateLimitedError) as caught:
-        one.ask()
+        one.ask(timeout_s=10_000.0)
 
     assert caught.value.retry_after_s is not None
     assert caught.value.retry_after_s >= 100
@@ -253,6 +253,15 @@ def test_a_forced_tool_is_asked_for_without_force_where_the_model_thinks(bench: 
     answers = [one.ask(request), one.ask(request)]
 
     assert [answer.attempts for answer in answers] == [2, 2]
+
+
+def test_no_cookie_of_one_call_goes_with_the_next(bench: Callable[..., Bench]) -> None:
+    one = bench(Reply(text="x", headers={"set-cookie": "account=1; Path=/"}))
+
+    one.ask()
+    one.ask()
+
+    assert "cookie" not in one.server.exchanges[1].headers
 
 
 def test_the_request_id_of_the_header_is_kept(bench: Callable[..., Bench]) -> None:

@@ -29,8 +29,11 @@ TEXT: dict[str, Any] = {"type": "text", "text": "Look:"}
 USE: dict[str, Any] = {"type": "tool_use", "id": "c1", "name": "query_metrics", "input": {"name": "p99"}}
 
 
-def marks(body: Any) -> int:
-    return str(body).count("cache_control")
+def marks(part: Any) -> int:
+    """Count the cache marks anywhere in a body; a text that speaks of them is none."""
+    if isinstance(part, list):
+        return sum(map(marks, part))
+    return ("cache_control" in part) + sum(map(marks, part.values())) if isinstance(part, dict) else 0
 
 
 def said_back(message: AssistantMessage) -> list[dict[str, Any]]:
