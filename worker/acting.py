@@ -23,8 +23,9 @@ CANCEL_POLL_S = 1.0
 
 def toolbox_for(services: Services, transcript: Transcript) -> Toolbox:
     """Return the tools this incident offers. Raises `MissingInputError` if it names data that is not there."""
-    extra = [RunCommand(services.policy)] if services.settings.rca_commands else []
-    return build_toolbox(transcript.event, settings=services.settings, extra=extra)
+    settings = services.settings
+    extra = [RunCommand(services.policy, kubeconfig=settings.rca_kubeconfig)] if settings.rca_commands else []
+    return build_toolbox(transcript.event, settings=settings, extra=extra)
 
 
 def run_call(services: Services, claim: Claim, *, toolbox: Toolbox, transcript: Transcript, call: ToolCall) -> None:

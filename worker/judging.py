@@ -33,7 +33,6 @@ class Judged:
 class _Asked:
     judgements: dict[str, Judgement]
     booking: usage.Call | None = None
-    is_answer: bool = False
 
 
 def judge(services: Services, claim: Claim, *, calls: tuple[ToolCall, ...], user_path: str, spent: Spent) -> Judged:
@@ -50,7 +49,7 @@ def judge(services: Services, claim: Claim, *, calls: tuple[ToolCall, ...], user
     known = {i: Judgement(*kept[key]) for i, key in keys.items() if key in kept}
     unknown = [c for c in commands if c.id not in known]
     asked = _ask(services, claim, route, commands=unknown, spent=spent) if unknown else _Asked({})
-    fresh = {keys[i]: judgement for i, judgement in asked.judgements.items()} if asked.is_answer else {}
+    fresh = {keys[i]: judgement for i, judgement in asked.judgements.items() if judgement.is_answered}
     return Judged(_settled(calls, known | asked.judgements), fresh, asked.booking, model)
 
 
@@ -82,7 +81,7 @@ def _ask(
         raise  # says nothing of the judge: the step is tried again
     except WorkerError as error:
         return _Asked(guard.denied_all(ids, f"the judge did not answer ({error.reason})"))
-    return _Asked(guard.parse_verdicts(answer, ids), booking, is_answer=True)
+    return _Asked(guard.parse_verdicts(answer, ids), booking)
 
 
 def _refusal(services: Services, route: Route | None, spent: Spent) -> str | None:
