@@ -127,7 +127,8 @@ _MEANINGS = {
 
 def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI entries of the errors that a route answers with."""
-    return {status: {"model": ErrorAnswer, "description": _MEANINGS[status]} for status in statuses}
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorAnswer.__name__}"}}}
+    return {status: {"description": _MEANINGS[status], "content": content} for status in statuses}
 
 
 def text_answer(description: str) -> dict[int | str, dict[str, Any]]:

@@ -10,6 +10,7 @@ from worker.domain.incident import IncidentEvent
 from worker.domain.report import Report
 from worker.services import Services
 from worker.web import health, incidents, investigations, pages, published, reports
+from worker.web.answers import ErrorAnswer
 from worker.web.headers import SecureAnswers
 from worker.web.refusals import install_refusals
 
@@ -46,7 +47,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 
 def _own_schemas() -> dict[str, Any]:
-    models: Any = [(IncidentEvent, "validation"), (Report, "serialization")]
+    models: Any = [(IncidentEvent, "validation"), (Report, "serialization"), (ErrorAnswer, "serialization")]
     _, defined = models_json_schema(models, ref_template="#/components/schemas/{model}")
     return dict(defined["$defs"])
 

@@ -12,6 +12,8 @@ ARRIVAL_S = 30
 """Slower than 35 kB/s is no alerting system."""
 DRAINED_BYTES = 8 * MAX_EVENT_BYTES
 """A body that is too large is still read this far: an answer sent before the end is often not seen."""
+_CLOSE = {"Connection": "close"}
+"""Without it the server goes on to read, and to throw away, whatever still comes."""
 
 
 async def read_body(request: Request) -> bytes:
@@ -20,7 +22,7 @@ async def read_body(request: Request) -> bytes:
         async with asyncio.timeout(ARRIVAL_S):
             return await _collect(request)
     except TimeoutError:
-        raise refusal(408, "too_slow", f"the body did not arrive within {ARRIVAL_S} s") from None
+        raise refusal(408, "too_slow", f"the body did not arrive within {ARRIVAL_S} s", headers=_CLOSE) from None
 
 
 async def _collect(request: Request) -> bytes:
@@ -32,7 +34,7 @@ async def _collect(request: Request) -> bytes:
         elif size_bytes > DRAINED_BYTES:
             break
     if size_bytes > MAX_EVENT_BYTES:
-        raise refusal(413, "too_large", f"at most {MAX_EVENT_BYTES} bytes are accepted")
+        raise refusal(413, "too_large", f"at most {MAX_EVENT_BYTES} bytes are accepted", headers=_CLOSE)
     return b"".join(kept)
 
 
