@@ -137,7 +137,7 @@ def _objects(text: str) -> Iterator[Row]:
     """Yield the objects inside the first list of rows; objects that were cut in half are passed over."""
     decoder = json.JSONDecoder()
     start = text.find('"rows":')
-    at = text.find("{", max(start, 0) + 1)
+    at = text.find("{", start + 1)
     while at >= 0:
         try:
             value, end = decoder.raw_decode(text, at)
