@@ -5,7 +5,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -51,9 +53,17 @@ def web_services(url: str, **settings: Any) -> Services:
     return build_services(url, ScriptedModel([submits_report()]), **settings)
 
 
+@cache
+def _migrated() -> bytes:
+    """Return a migrated, empty database file: made once, for it takes longer than most tests."""
+    with TemporaryDirectory() as folder:
+        migrate(sqlite_url(Path(folder)))
+        return (Path(folder) / "test.db").read_bytes()
+
+
 @contextmanager
 def sqlite_services(folder: Path, **settings: Any) -> Iterator[Services]:
-    migrate(sqlite_url(folder))
+    (folder / "test.db").write_bytes(_migrated())
     services = web_services(sqlite_url(folder), **settings)
     try:
         yield services
