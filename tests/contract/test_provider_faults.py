@@ -94,7 +94,7 @@ def limited(after: str) -> Reply:
         (Reply(body=b"[]"), MalformedAnswerError, 2),
         (Reply(body=b'{"choices": [], "content": null}'), MalformedAnswerError, 2),
         (Reply(body=b"\x1f\x8bnot gzip", headers={"content-encoding": "gzip"}), MalformedAnswerError, 2),
-        (Reply(body=b" " * (11 * 1024 * 1024)), MalformedAnswerError, 2),
+        (Reply(text="x" * (11 * 1024 * 1024)), MalformedAnswerError, 2),
         (Reply(status=307, headers={"location": "http://127.0.0.1:9/"}, body=b""), InvalidRequestError, 1),
         (fault(401), ProviderAuthError, 1),
         (fault(403), ProviderAuthError, 1),

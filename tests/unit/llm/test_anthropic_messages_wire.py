@@ -67,6 +67,7 @@ def test_a_turn_returns_block_by_block_as_it_came(content: list[dict[str, Any]])
 
 
 @given(st.lists(st.sampled_from(["thinking", "redacted_thinking", "text", "tool_use"]), min_size=1, max_size=8))
+@hypothesis_settings(deadline=None)
 def test_blocks_in_any_order_with_thinking_return_as_they_came(kinds: list[str]) -> None:
     samples: dict[str, dict[str, Any]] = {
         "thinking": THINKING,

@@ -2,6 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.llm_builders import KEY, bare_settings
@@ -67,6 +68,7 @@ def test_what_the_provider_says_of_a_key_is_not_repeated() -> None:
 
 
 @given(text=st.text(max_size=80), at=st.integers(0, len(KEY) - 6))
+@hypothesis_settings(deadline=None)
 def test_no_fragment_of_a_key_survives(text: str, at: int) -> None:
     clean = scrub(f"{text}{KEY[at:]} {text}", KEY)
 
@@ -114,6 +116,7 @@ def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | No
 
 
 @given(st.text())
+@hypothesis_settings(deadline=None)
 def test_no_retry_after_is_too_odd(value: str) -> None:
     seconds = retry_after_s(value)
 

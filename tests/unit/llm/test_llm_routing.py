@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from hypothesis import assume, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.llm_builders import bare_settings
@@ -240,6 +241,7 @@ def test_a_provider_as_mode_takes_what_it_can_serve(mode: str, name: str, label:
 
 
 @given(st.text(max_size=40))
+@hypothesis_settings(deadline=None)
 def test_any_name_is_a_route_or_an_error_that_explains(name: str) -> None:
     assume(name.strip() != "")  # nothing named: the role's own model
     for mode in (None, "direct", "openai-compatible"):
@@ -252,6 +254,7 @@ def test_any_name_is_a_route_or_an_error_that_explains(name: str) -> None:
 
 
 @given(st.sampled_from(CARDS), st.sampled_from(["", "-20250101", "-2025-01-01", "-latest"]))
+@hypothesis_settings(deadline=None)
 def test_any_date_names_the_model_it_is_a_date_of(card: Any, date: str) -> None:
     assert find_model(card.pick + date) == card
     assert find_model(card.native) == card
@@ -261,6 +264,7 @@ def test_models_nobody_listed_have_no_price() -> None:
     assert find_model("openai/claude-haiku-4.5") is None
     assert named("openai/gpt-99", **OPENAI_KEY).price is None
     assert named("openai/gpt-4o:free", **ROUTER_KEY).price is None
+    assert named("openai-compatible/gpt-4o", **COMPATIBLE).price is None  # a name there need not mean OpenAI's model
 
 
 @pytest.mark.parametrize(
