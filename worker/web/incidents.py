@@ -64,10 +64,10 @@ def post_incident(
     """Take one event in. The same idempotency key again is answered with the first ids."""
     try:
         event = _owned(parse_event(body), identity)
+        accepted = pipeline.accept(services, event, via=VIA, delivery=idempotency_key)
     except EventError as error:
         _note_rejected(str(error), source=VIA)
         raise
-    accepted = pipeline.accept(services, event, via=VIA, delivery=idempotency_key)
     if not accepted.is_new:
         response.status_code = 200
     return IncidentAnswer(
@@ -99,10 +99,10 @@ def _take(services: Services, identity: Identity, group: dict[str, Any], *, inde
     """Take one alert of a group in, or say why not: a bad one costs no other."""
     try:
         (event,) = parse_alertmanager(group | {"alerts": [group["alerts"][index]]})
+        accepted = pipeline.accept(services, _owned(event, identity), via=SOURCE)
     except EventError as error:
         _note_rejected(str(error), source=SOURCE)
         return AlertAnswer(index=index, outcome="rejected", message=str(error))
-    accepted = pipeline.accept(services, _owned(event, identity), via=SOURCE)
     return AlertAnswer(
         index=index,
         outcome="folded" if accepted.is_folded else "accepted" if accepted.is_new else "repeated",
