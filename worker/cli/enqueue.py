@@ -44,7 +44,7 @@ def enqueue(*, file: BinaryIO, is_waited: bool, keep_going: bool) -> None:
 
     Prints the id of each message on the stream. Exit code 2 if an event is bad; `rca schema incident` says what fits.
 
-    Example: echo '{"title": "checkout is slow", "service": "checkout"}' | rca enqueue -
+    Example: rca enqueue incident.json --wait
     """
     settings = find_settings()
     lines = read_events(file.read())

@@ -49,7 +49,7 @@ def retry(*, rejected_id: str | None, is_all: bool, file: BinaryIO | None) -> No
 
     What is kept has its secrets taken out. Exit code 2 if an event is still not acceptable; it stays rejected then.
 
-    Example: rca events retry 1767225600000-0 --file mended.json
+    Example: rca events retry 1767225600000-0 --file new.json
     """
     if (rejected_id is None) is not is_all or (is_all and file):
         raise click.UsageError("name one ID, with or without --file, or --all")

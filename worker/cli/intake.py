@@ -32,7 +32,7 @@ def intake() -> None:
 
     As many may run as one likes. Redis or the database being away is waited out; nothing is lost meanwhile.
 
-    Example: REDIS_URL=redis://queue:6379/0 DATABASE_URL=postgresql://rca@db/rca rca intake
+    Example: REDIS_URL=redis://queue:6379/0 rca intake
     """
     settings = find_settings()
     with open_database(settings):

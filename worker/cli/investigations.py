@@ -10,7 +10,7 @@ import click
 from worker.cli.follow import tell_failure, tell_verdict, ways_to_open
 from worker.cli.stored import find_id, open_database
 from worker.cli.system import find_settings
-from worker.cli.telling import tell_call, tell_cost, tell_failed_ask, tell_turn
+from worker.cli.telling import several, tell_call, tell_cost, tell_failed_ask, tell_turn
 from worker.domain.report import Report, UsageLine
 from worker.domain.states import InvestigationStatus
 from worker.reporting import words
@@ -44,8 +44,8 @@ def list_all(*, status: str | None, service: str | None, limit: int, before: str
         found = rows.page(session, wanted)
     if as_json:
         click.echo(to_json([asdict(row) for row in found]))
-        return
-    click.echo("\n".join(map(_list_line, found)) if found else "no investigation matches")
+    else:
+        click.echo("\n".join(map(_list_line, found)) if found else "no investigation matches")
     if len(found) == limit:
         click.echo(f"older ones: --before {found[-1].id}", err=True)
 
@@ -123,17 +123,19 @@ def _heading(done: Activity) -> list[str]:
     row = done.investigation
     again = f", retry of {row.retry_of}" if row.retry_of else ""
     where = f" on {one_line(row.service)}" if row.service else ""
-    alerts = "1 alert" if row.alert_count == 1 else f"{row.alert_count} alerts"
     return [
         f"{row.id}  {row.status}  {words.duration(done.elapsed_s)}",
         f"incident: {one_line(row.title)} [{row.severity}{where}]",
-        f"{row.incident_id}, {alerts}, user path {one_line(row.user_path)}",
+        f"{row.incident_id}, {several(row.alert_count, 'alert')}, user path {one_line(row.user_path)}",
         f"attempt {row.attempt_no}{again}, created {words.utc(row.created_at)}",
     ]
 
 
 def _agents(done: Activity) -> list[str]:
-    return [f"agent {a.agent_no}: {a.role}, {a.status}, {a.turns} turns, {one_line(a.model)}" for a in done.agents]
+    return [
+        f"agent {a.agent_no}: {a.role}, {a.status}, {several(a.turns, 'turn')}, {one_line(a.model)}"
+        for a in done.agents
+    ]
 
 
 def _events(done: Activity) -> list[str]:
@@ -150,13 +152,13 @@ def _layer(layer: str | None) -> str:
 
 
 def _usage(done: Activity, spent: tuple[UsageLine, ...]) -> list[str]:
-    lines = [
-        f"  {line.purpose}: {line.calls} calls of {one_line(line.model)}, {words.count(line.input_tokens)} tokens in"
-        f" ({words.count(line.cached_input_tokens)} cached), {words.count(line.output_tokens)} out,"
-        f" {words.dollars(line.cost_usd)}"
-        for line in spent
-    ]
-    return [f"usage: {tell_cost(done)}", *lines]
+    return [f"usage: {tell_cost(done)}", *map(_usage_line, spent)]
+
+
+def _usage_line(line: UsageLine) -> str:
+    calls = f"{several(line.calls, 'call')} of {one_line(line.model)}"
+    sent = f"{words.count(line.input_tokens)} tokens in ({words.count(line.cached_input_tokens)} cached)"
+    return f"  {line.purpose}: {calls}, {sent}, {words.count(line.output_tokens)} out, {words.dollars(line.cost_usd)}"
 
 
 def _end(done: Activity, report: Report | None) -> list[str]:

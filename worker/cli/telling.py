@@ -1,6 +1,7 @@
 """An investigation's activity in lines: all of it, or what is new since somebody last looked."""
 
 from worker.domain.states import AgentStatus, InvestigationStatus, ToolCallStatus
+from worker.investigation.submission import TOOL_NAME
 from worker.reporting import words
 from worker.reporting.inert import one_line
 from worker.storage.activity import Activity, DoneCall, DoneTurn, FailedAsk
@@ -67,15 +68,21 @@ def outcome(call: DoneCall) -> str:
 def tell_status(activity: Activity) -> str:
     """Return one line: what goes on now, how far it is, what it cost."""
     calls = sum(len(turn.calls) for turn in activity.turns)
-    parts = (_doing(activity), f"{len(activity.turns)} turns", f"{calls} calls", tell_cost(activity))
+    counts = (several(len(activity.turns), "turn"), several(calls, "call"))
+    parts = (_doing(activity), *counts, tell_cost(activity))
     return " · ".join((*parts, words.duration(activity.elapsed_s)))
 
 
 def tell_cost(activity: Activity) -> str:
     """Return tokens and dollars; a price that is unknown is said to be."""
     known = words.dollars(activity.cost_usd)
-    unknown = f" and {activity.unpriced_calls} calls of unknown price" if activity.unpriced_calls else ""
+    unpriced = several(activity.unpriced_calls, "call")
+    unknown = f" and {unpriced} of unknown price" if activity.unpriced_calls else ""
     return f"{words.count(activity.tokens)} tokens, {known}{unknown}"
+
+
+def several(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _start(activity: Activity) -> list[str]:
@@ -99,7 +106,10 @@ def _is_news(before: DoneCall | None, now: DoneCall) -> bool:
 
 
 def _asked(call: DoneCall) -> str:
-    text = one_line(call.command or words.arguments_line(call.arguments or {}))
+    arguments = call.arguments or {}
+    if call.tool == TOOL_NAME:
+        arguments = {name: arguments[name] for name in arguments if name == "verdict"}  # the rest is the report
+    text = one_line(call.command or words.arguments_line(arguments))
     shown = text if len(text) <= ARGUMENT_CHARS else text[:ARGUMENT_CHARS] + "…"
     return f" {shown}" if shown else ""
 

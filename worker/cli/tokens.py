@@ -40,7 +40,7 @@ def tokens() -> None:
 def create(name: str, scopes: tuple[str, ...], user_path: str, expires_days: float | None) -> None:
     """Create a token. Its secret is printed this once, alone on standard output; only its hash is stored.
 
-    Example: rca tokens create --name grafana --scope incidents:write --user-path /team/alpha --expires-days 90
+    Example: rca tokens create --name grafana --scope incidents:write
     """
     with open_database() as database, database.transaction() as session:
         ends = database_now(session) + timedelta(days=expires_days) if expires_days else None

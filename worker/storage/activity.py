@@ -111,7 +111,7 @@ def _turns(session: Session, investigation_id: str) -> tuple[DoneTurn, ...]:
     )
     return tuple(
         DoneTurn(agent_no, turn_no, model, stop, tuple(notes), at, calls.get((agent_no, turn_no), ()))
-        for agent_no, turn_no, model, stop, notes, at in session.execute(wanted).tuples()
+        for agent_no, turn_no, model, stop, notes, at in session.execute(wanted)
     )
 
 
@@ -121,7 +121,7 @@ def _failed_asks(session: Session, investigation_id: str) -> tuple[FailedAsk, ..
     failed = wanted.where(row.investigation_id == investigation_id, row.outcome != "ok").order_by(row.id)
     return tuple(
         FailedAsk(ask_id, purpose, f"{provider}/{model}", outcome, at)
-        for ask_id, purpose, provider, model, outcome, at in session.execute(failed).tuples()
+        for ask_id, purpose, provider, model, outcome, at in session.execute(failed)
     )
 
 
@@ -137,7 +137,7 @@ def _calls(session: Session, investigation_id: str) -> dict[tuple[int, int], tup
         .order_by(AgentRow.agent_no, row.turn_no, row.seq)
     )  # fmt: skip
     by_turn: dict[tuple[int, int], tuple[DoneCall, ...]] = {}
-    for found in session.execute(wanted).tuples():
+    for found in session.execute(wanted):
         call = DoneCall(*found)
         by_turn[call.agent_no, call.turn_no] = (*by_turn.get((call.agent_no, call.turn_no), ()), call)
     return by_turn

@@ -28,7 +28,7 @@ class Standing:
 def read_standing(session: Session) -> Standing:
     row = InvestigationRow
     counted = select(row.status, func.count()).group_by(row.status)
-    counts = dict(session.execute(counted).tuples().all())
+    counts = dict(session.execute(counted).all())
     swept_at = session.scalar(select(LeaseRow.until).where(LeaseRow.name == SWEEPER))
     return Standing(
         queued=counts.get(InvestigationStatus.QUEUED, 0),

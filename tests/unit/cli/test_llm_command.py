@@ -1,0 +1,65 @@
+"""`rca llm` says which model is used and why, and never a key."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from worker.cli.main import main
+
+KEY = "sk-ant-0123456789abcdef0123456789"
+
+
+@pytest.fixture(autouse=True)
+def empty_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RCA_HOME", str(tmp_path))
+
+
+def llm(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["llm", *arguments])
+
+
+def test_without_a_key_the_analyst_investigates_and_nobody_judges() -> None:
+    result = llm("routes")
+
+    assert result.exit_code == 0
+    assert "rca    offline/analyst" in result.stdout
+    assert "judge  none" in result.stdout
+    assert "no provider is configured" in result.stderr
+
+
+def test_routes_name_model_origin_and_key_but_not_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    monkeypatch.setenv("RCA_MODEL", "anthropic/claude-haiku-4.5")
+
+    result = llm("routes")
+
+    assert "(RCA_MODEL; anthropic_messages; key env:ANTHROPIC_API_KEY; data leaves this host)" in result.stdout
+    assert KEY not in result.output
+
+
+def test_a_name_is_explained_to_its_route(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+
+    result = llm("explain", "anthropic/claude-haiku-4.5")
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("mode: direct")
+    assert "wire: anthropic_messages" in result.stdout
+    assert KEY not in result.output
+
+
+def test_a_name_that_leads_nowhere_is_refused_with_code_1() -> None:
+    result = llm("explain", "no-such-model")
+
+    assert result.exit_code == 1
+    assert "refused: no provider is known" in result.stdout
+
+
+def test_a_configuration_that_cannot_work_is_one_line_with_code_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_PROVIDER_MODE", "nonsense")
+
+    result = llm("routes")
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: LLM_PROVIDER_MODE=nonsense is not a mode")

@@ -1,0 +1,29 @@
+"""Every failure that ends an investigation says what to do."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from worker.errors import PermanentError, ProviderError, TransientError, WorkerError
+from worker.reporting.failures import fix_for
+
+UNKNOWN = fix_for("no such class")
+
+
+def leaves(kind: type[WorkerError]) -> Iterator[type[WorkerError]]:
+    below = kind.__subclasses__()
+    yield from (leaf for child in below for leaf in leaves(child)) if below else iter((kind,))
+
+
+@pytest.mark.parametrize("kind", sorted({*leaves(PermanentError), *leaves(TransientError)}, key=lambda k: k.__name__))
+def test_every_error_that_ends_an_agent_has_a_fix_of_its_own(kind: type[WorkerError]) -> None:
+    assert not issubclass(kind, WorkerError) or kind is ProviderError or fix_for(kind().reason) != UNKNOWN
+
+
+@pytest.mark.parametrize("failure_class", ["worker_lost", "unexpected", "route"])
+def test_the_classes_that_are_no_errors_have_one_too(failure_class: str) -> None:
+    assert fix_for(failure_class) != UNKNOWN
+
+
+def test_an_unknown_class_leads_to_the_log() -> None:
+    assert "log" in fix_for(None)
