@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from worker.domain.states import ToolCallStatus
 from worker.domain.tooling import ToolContext, ToolOutput
 from worker.domain.transcript import Claim, ToolCall, Transcript
-from worker.errors import ToolError
+from worker.errors import NotFoundError, ToolError, ToolInputError
 from worker.ops import metrics
 from worker.services import Services
 from worker.storage import agents, artifacts, investigations, transcripts
@@ -71,9 +71,12 @@ def _context(services: Services, claim: Claim, transcript: Transcript) -> ToolCo
 
 
 def _read_artifact(services: Services, claim: Claim, artifact_id: str) -> str:
-    with services.database.transaction() as session:
-        own = investigations.lineage(session, claim.agent.investigation_id)
-        return artifacts.read(session, own, artifact_id)
+    try:
+        with services.database.transaction() as session:
+            own = investigations.lineage(session, claim.agent.investigation_id)
+            return artifacts.read(session, own, artifact_id)
+    except NotFoundError as error:
+        raise ToolInputError(str(error)) from error
 
 
 class _CancelFlag:

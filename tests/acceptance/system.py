@@ -20,10 +20,8 @@ from sqlalchemy import select
 from tests.builders import build_services, close_services, incident, report_arguments
 from tests.fakes import ScriptedModel
 from tests.model_server import Exchange, ModelServer, Reply
-from tests.servers import RedisServer, free_port
 from worker import pipeline
 from worker.celery import Sender, create_app
-from worker.cli.main import COMMANDS
 from worker.cli.processes import MAIN_QUEUES, tied_to_parent
 from worker.domain.states import InvestigationStatus
 from worker.storage.migrate import migrate
@@ -31,21 +29,6 @@ from worker.storage.tables import AgentRow, InvestigationRow, ReportRow, ToolCal
 
 T = TypeVar("T")
 
-_FALLBACK = """
-import threading
-from redis import Redis
-from worker import pipeline
-from worker.bootstrap import get_services
-from worker.intake.bridge import Bridge, Names
-from worker.ops.logging import configure_logging
-s = get_services()
-configure_logging(s.settings, process="intake")
-def accept(event, via, delivery):
-    pipeline.accept(s, event, via=via, delivery=delivery)
-names = Names(s.settings.rca_stream, s.settings.rca_list)
-Bridge(Redis.from_url(s.settings.redis_url), names, accept=accept, scrub=s.redactor.scrub).run(threading.Event())
-"""
-_INTAKE = ("-m", "worker.cli.main", "intake") if "intake" in COMMANDS else ("-c", _FALLBACK)
 
 POLL_S = 0.03
 OPENAI_KEY = "canary-openai-5f2c9b7a41"
@@ -94,13 +77,20 @@ class Provider:
         self._slow_judge: dict[str, float] = {}
         self._mutex = threading.Lock()
         self._exchanges: list[Exchange] = []
+        self._is_down = False
         self._server = ModelServer(self._answer)
         self.port = self._server.port
 
     def close(self) -> None:
         self._server.close()
 
-    def reopen(self) -> None:
+    def go_down(self) -> None:
+        """Refuse new connections and drop the open ones."""
+        self._is_down = True
+        self._server.close()
+
+    def come_back(self) -> None:
+        self._is_down = False
         self._server = ModelServer(self._answer, port=self.port)
 
     def environment(self) -> dict[str, str]:
@@ -137,6 +127,8 @@ class Provider:
 
     def _answer(self, exchange: Exchange) -> Reply:
         with self._mutex:
+            if self._is_down:
+                return Reply(drop=True)
             self._exchanges.append(exchange)
             return self._judge(exchange) if _is_judge(exchange) else self._turn(exchange)
 
@@ -147,7 +139,7 @@ class Provider:
         return Reply(tool_calls=[(JUDGE_TOOL, {"decisions": decisions})], latency_s=latency_s)
 
     def _turn(self, exchange: Exchange) -> Reply:
-        marker = next(m for m in self._scripts if m in exchange.first_user_text)
+        marker = max((m for m in self._scripts if m in exchange.first_user_text), key=len)
         replies, turn = self._scripts[marker], exchange.assistant_turns + 1
         reply = replies[min(turn, len(replies)) - 1]
         return replace(reply, latency_s=reply.latency_s + self._slow.pop((marker, turn), 0.0))
@@ -167,6 +159,11 @@ class Process:
             self._process = subprocess.Popen(
                 [*tied_to_parent(), *argv], stdout=log, stderr=log, cwd=folder, env=dict(environment)
             )
+
+    @property
+    def pid(self) -> int:
+        """The process itself: `setpriv` before it only becomes it."""
+        return self._process.pid
 
     @property
     def is_alive(self) -> bool:
@@ -242,7 +239,7 @@ class System:
 
     def start_intake(self) -> Process:
         """Start the bridge, and wait until it listens."""
-        process = self._start("intake", (sys.executable, *_INTAKE))
+        process = self._start("intake", (sys.executable, "-m", "worker.cli.main", "intake"))
         with Redis.from_url(self.redis_url) as redis:
             wait_for(lambda: redis.exists("rca:incidents"), within_s=20, otherwise=process.log)
         return process
@@ -355,6 +352,3 @@ def running(system: System) -> Iterator[System]:
         yield system
     finally:
         system.close()
-
-
-__all__ = ["Process", "Provider", "RedisServer", "System", "free_port", "running", "wait_for"]

@@ -60,3 +60,14 @@ def test_prose_instead_of_a_report_is_asked_again_then_published_as_partial(open
         report = reports.get(session, accepted.investigation_id)
     assert report.verdict == "inconclusive"
     assert report.partial == "the model did not hand in a valid report"
+
+
+def test_an_artifact_that_is_not_there_is_told_to_the_model(open_services: Open) -> None:
+    services = open_services(ScriptedModel([calls_tools(("read_artifact", {"id": "art_none"})), submits_report()]))
+
+    accepted = pipeline.accept(services, incident(), via="test")
+    drain(services)
+
+    with services.database.transaction() as session:
+        report = reports.get(session, accepted.investigation_id)
+    assert [(e.status, "art_none" in e.excerpt) for e in report.evidence] == [("failed", True)]

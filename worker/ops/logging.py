@@ -34,6 +34,10 @@ class QuietHandler(logging.StreamHandler[TextIO]):
         sys.stderr.write(f"a log line of {record.name} ({record.pathname}:{record.lineno}) was lost: {name}\n")
 
 
+TALKATIVE = ("httpx", "alembic.runtime.migration")
+"""Libraries that say at INFO what our own lines say better; at DEBUG they may."""
+
+
 def configure_logging(settings: LoggingSettings, *, process: str, stream: TextIO | None = None) -> None:
     """Send our lines and the standard library's through one chain to `stream` (default: standard error).
 
@@ -48,6 +52,8 @@ def configure_logging(settings: LoggingSettings, *, process: str, stream: TextIO
     handler.setFormatter(_formatter(settings, process=process))
     logging.root.handlers = [handler]
     logging.root.setLevel(settings.rca_log_level)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING if logging.root.level == logging.INFO else logging.NOTSET)
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_crash
     threading.excepthook = _log_thread_crash
