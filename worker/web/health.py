@@ -1,12 +1,17 @@
 """What machines ask: is it alive, is it ready, what does it count."""
 
+import math
+
 from fastapi import APIRouter, Response
 from sqlalchemy.exc import SQLAlchemyError
 
+from worker.domain.states import InvestigationStatus
 from worker.errors import StorageUnavailableError
 from worker.ops import metrics
 from worker.ops.health import CheckStatus, probe
 from worker.services import Services
+from worker.storage import backlog
+from worker.storage.backlog import Backlog
 from worker.storage.migrate import schema_state
 from worker.web.answers import GUARDED, AliveAnswer, ReadyAnswer, failures, text_answer
 from worker.web.identity import Here, Reader
@@ -34,12 +39,26 @@ def get_readiness(services: Here) -> ReadyAnswer:
 
 
 @router.get("/metrics", response_class=Response, responses=_EXPOSITION | failures(*GUARDED))
-def get_metrics(identity: Reader) -> Response:
-    """Return this process's counters; they tell of everybody's incidents, so only `/` may read them."""
+def get_metrics(services: Here, identity: Reader) -> Response:
+    """Return this process's counters and the backlog of all; they tell of everybody, so only `/` may read them."""
     if identity.user_path != "/":
         raise refusal(403, "path_not_allowed", "metrics are about all paths: this needs a token whose path is /")
+    with services.database.transaction() as session:
+        _show(backlog.measure(session))
     body, content_type = metrics.render()
     return Response(body, headers={"Content-Type": content_type})
+
+
+def _show(measured: Backlog) -> None:
+    """Set the gauges that the database knows; what there is none of is 0, not as it was."""
+    for status in InvestigationStatus:
+        metrics.INVESTIGATIONS.labels(status=status.value).set(measured.investigations.get(status, 0))
+    for queue, waiting in measured.queues.items():
+        metrics.QUEUE_DEPTH.labels(queue=queue).set(waiting.count)
+        metrics.OLDEST_RUNNABLE_SECONDS.labels(queue=queue).set(waiting.oldest_s)
+    metrics.OUTBOX_DUE.set(measured.outbox_due)
+    metrics.OUTBOX_LAG_SECONDS.set(measured.outbox_lag_s)
+    metrics.SWEEPER_AGE_SECONDS.set(math.inf if measured.sweeper_age_s is None else measured.sweeper_age_s)
 
 
 class SchemaError(Exception):

@@ -127,6 +127,20 @@ def test_metrics_are_what_prometheus_reads(client: AppClient) -> None:
     assert "# TYPE rca_events_total counter" in answer.text
 
 
+def test_metrics_tell_the_backlog_as_the_rows_have_it(client: AppClient) -> None:
+    def reading(line: str) -> bool:
+        return line in client.get("/metrics").text.splitlines()
+
+    assert reading('rca_queue_depth{queue="rca"} 0.0')
+    assert reading("rca_sweeper_age_seconds +Inf")  # none has ever swept here
+
+    client.post("/v1/incidents", json={"title": "checkout is slow"})
+
+    assert reading('rca_queue_depth{queue="rca"} 1.0')
+    assert reading('rca_investigations{status="running"} 1.0')
+    assert reading('rca_investigations{status="queued"} 0.0')
+
+
 def test_no_other_site_is_ever_given_leave_to_read(client: AppClient) -> None:
     headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     answer = client.request("OPTIONS", "/v1/incidents", headers=headers)
