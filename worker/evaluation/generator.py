@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from statistics import median, pstdev
@@ -116,13 +117,14 @@ class _Peak:
 
 
 def _peak(samples: list[Sample], entity: str, metric: str, *, after_s: float) -> _Peak:
-    """Return the first sample after the onset that passes its alert's threshold, or else the largest."""
+    """Return the second of the first two samples in a row beyond the alert's threshold, or else the largest."""
     own = [s for s in samples if s.entity == entity and s.metric == metric]
     before = [s.value for s in own if s.at_s < after_s]
     after = [s for s in own if s.at_s >= after_s]
     usual, spread = median(before), pstdev(before)
     height = (max(s.value for s in after) - usual) / spread
-    fires = [s for s in after if s.value > usual + 4 * spread] or [max(after, key=lambda s: s.value)]
+    pairs = [later for earlier, later in pairwise(after) if min(earlier.value, later.value) > usual + 2 * spread]
+    fires = pairs or [max(after, key=lambda s: s.value)]
     return _Peak(fires[0].at_s, fires[0].value, height)
 
 

@@ -1,8 +1,9 @@
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from tests.analyst_conversation import STARTED_AT, Conversation, calls, change, metric, pattern, span
+from tests.analyst_conversation import STARTED_AT, Conversation, at, calls, change, metric, pattern, span
 from tests.analyst_loop import ROUTE, SUBMIT
 from worker.domain.conversation import ModelRequest, StopReason, ToolDefinition, UserMessage
 from worker.domain.report import Category, Submission
@@ -51,6 +52,19 @@ def test_further_turns_look_closer_at_the_suspects_and_what_they_call() -> None:
 
     assert {("rank_metric_changes", "stock"), ("rank_metric_changes", "till")} <= asked
     assert ("search_logs", "stock") in asked
+
+
+def test_calm_is_compared_once_more_with_an_earlier_time() -> None:
+    references = [(r.arguments or {}).get("reference_start") for r in calm().requests()]
+
+    assert any(references)
+    assert not any((r.arguments or {}).get("reference_start") for r in slow_stock().requests())
+
+
+def test_of_two_comparisons_of_a_series_the_clearer_counts() -> None:
+    conversation = calm().rows("rank_metric_changes", metric("till", "latency_p50_ms", usual=20, now=90, score=20))
+
+    assert [m.score for m in conversation.seen().metrics if m.entity == "till"] == [20]
 
 
 def test_nothing_is_asked_twice() -> None:
@@ -102,6 +116,19 @@ def test_normal_noise_is_no_incident() -> None:
 
     assert submission.verdict is ReportVerdict.NO_INCIDENT
     assert submission.root_causes == ()
+
+
+def passing(entity: str, *, minutes: float) -> dict[str, Any]:
+    quiet = metric(entity, "latency_p50_ms", usual=20, now=20.5, score=8)
+    return quiet | {"change": "peak", "incident_peak": 90, "onset": at(minutes)}
+
+
+@pytest.mark.parametrize(("minutes", "is_calm"), [(8, True), (1, False)])
+def test_passing_extremes_count_only_where_they_come_together(minutes: float, *, is_calm: bool) -> None:
+    conversation = Conversation().told("show_topology", CHAIN)
+    conversation.rows("rank_metric_changes", passing("till", minutes=0), passing("shop", minutes=minutes))
+
+    assert (conversation.submission().verdict is ReportVerdict.NO_INCIDENT) == is_calm
 
 
 def test_a_deploy_alone_makes_no_incident() -> None:

@@ -1,7 +1,7 @@
 """What the results say, tool by tool, as observations that each know where they stand written."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -104,7 +104,7 @@ class Observations:
 
 def observe(record: Record) -> Observations:
     """Collect what every result so far says."""
-    metrics, spans = tuple(_metrics(record)), tuple(_spans(record))
+    metrics, spans = _clearest(_metrics(record)), tuple(_spans(record))
     logs, changes = tuple(_logs(record)), tuple(_changes(record))
     edges = frozenset(_edges(record, metrics, spans))
     names = {n for edge in edges for n in edge} | {m.entity for m in metrics if not m.is_edge}
@@ -147,6 +147,16 @@ def _metrics(record: Record) -> Iterator[MetricMove]:
             onset=parse_time(v.get("onset")),
             source=source,
         )
+
+
+def _clearest(moves: Iterable[MetricMove]) -> tuple[MetricMove, ...]:
+    """Keep of each series the comparison that shows most: another reference may have been asked for."""
+    kept: dict[tuple[str, str], MetricMove] = {}
+    for move in moves:
+        known = kept.get((move.entity, move.metric))
+        if known is None or move.score > known.score:
+            kept[move.entity, move.metric] = move
+    return tuple(kept.values())
 
 
 def _spans(record: Record) -> Iterator[SpanMove]:

@@ -49,6 +49,7 @@ def _drilling(record: Record, seen: Observations, ranking: Ranking) -> Iterator[
         return
     suspects = [h.entity for h in ranking.hypotheses[:_SUSPECTS]]
     calls = [("rank_metric_changes", {"entity": e, "limit": 25}) for e in _places(record, seen, suspects)]
+    calls += _earlier_reference(record) if not ranking.symptoms else []
     calls += [("query_metrics", {"entity": e}) for e in suspects[:1]]
     calls += [("search_logs", {"entity": e, "level": "error", "limit": 20}) for e in suspects[:2]]
     calls += [("find_traces", {"entity": e, "limit": 5}) for e in suspects[:1]]
@@ -62,6 +63,16 @@ def _places(record: Record, seen: Observations, suspects: list[str]) -> list[str
     blamed = [*([alerting] if alerting else []), *suspects]
     callees = [c for entity in blamed for a, c in sorted(seen.edges) if a == entity]
     return list(dict.fromkeys([*blamed, *callees]))[:_MOST_PLACES]
+
+
+def _earlier_reference(record: Record) -> list[Call]:
+    """Compare once more with the first half of the time before: a late alert has spoiled its own reference."""
+    incident = record.incident
+    if incident.started_at <= incident.window.start:
+        return []
+    half = incident.window.start + (incident.started_at - incident.window.start) / 2
+    period = {"reference_start": incident.window.start.isoformat(), "reference_end": half.isoformat()}
+    return [("rank_metric_changes", {**period, "limit": 40})]
 
 
 def _hidden_parts(record: Record) -> list[Call]:

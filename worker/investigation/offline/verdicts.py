@@ -1,10 +1,12 @@
 """What may be claimed: a cause, an origin outside, nothing wrong, or that it cannot be told."""
 
 from collections import defaultdict
+from datetime import timedelta
+from itertools import pairwise
 
 from worker.domain.states import ReportVerdict
 from worker.investigation.offline.guilt import guilty_change
-from worker.investigation.offline.observations import Observations
+from worker.investigation.offline.observations import MetricMove, Observations
 from worker.investigation.offline.ranking import STANDS_OUT, Hypothesis, Ranking
 from worker.investigation.offline.reading import Incident
 from worker.investigation.offline.signals import beyond_noise
@@ -14,6 +16,8 @@ _LEAD = 1.3
 _AGREEING = 3
 """Independent kinds of observation that must agree before a cause is called confirmed."""
 _SURGE = 0.7
+_TOGETHER = timedelta(minutes=2)
+"""Two samples of common scrape intervals: what one trouble does in two places shows within that."""
 _ALARMING = 0.6
 """One severe state says that something is wrong, or two mild ones at the same place."""
 _SEVERE_LEVELS = ("err", "fatal", "crit", "panic")
@@ -23,7 +27,8 @@ def decide(ranking: Ranking, seen: Observations, incident: Incident) -> ReportVe
     """Return the verdict that the observations carry."""
     if not _deviates(ranking, seen):
         return ReportVerdict.NO_INCIDENT if seen.answers else ReportVerdict.INCONCLUSIVE
-    if find_outside(ranking, seen) and not _has_guilty_change(ranking, seen, incident):
+    outside = find_outside(ranking, seen)
+    if outside and (_is_surge(outside) or not _has_guilty_change(ranking, seen, incident)):
         return ReportVerdict.EXTERNAL
     if not ranking.hypotheses or ranking.hypotheses[0].score < STANDS_OUT:
         return ReportVerdict.INCONCLUSIVE
@@ -54,10 +59,16 @@ def _has_guilty_change(ranking: Ranking, seen: Observations, incident: Incident)
 
 
 def _deviates(ranking: Ranking, seen: Observations) -> bool:
-    """Say whether something is wrong at all. One passing extreme among many series is to be expected; two are not."""
-    has_symptoms = any(m.is_lasting for m in ranking.symptoms) or len(ranking.symptoms) > 1
+    """Say whether something is wrong at all: symptoms that last or coincide, a rush of errors, or alarming states."""
+    has_symptoms = any(m.is_lasting for m in ranking.symptoms) or _coincide(ranking.symptoms)
     has_errors = any(m.level.startswith(_SEVERE_LEVELS) and beyond_noise(m.score) for m in seen.logs)
     return has_symptoms or has_errors or _is_alarming(seen)
+
+
+def _coincide(symptoms: tuple[MetricMove, ...]) -> bool:
+    """Say whether two passing extremes came together; one alone is to be expected among so many series."""
+    moments = sorted(m.onset for m in symptoms if m.onset)
+    return any(later - earlier <= _TOGETHER for earlier, later in pairwise(moments))
 
 
 def _is_alarming(seen: Observations) -> bool:
