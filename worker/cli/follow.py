@@ -90,11 +90,11 @@ def follow(investigation_id: str) -> None:
         raise SystemExit(follow_to_verdict(settings, database, found))
 
 
-def follow_to_verdict(settings: Settings, database: Database, investigation_id: str) -> int:
+def follow_to_verdict(settings: Settings, database: Database, investigation_id: str, *, wait: Wait = time.sleep) -> int:
     """Follow, then say how it ended and how to open the report. Returns the exit code."""
     try:
         with open_screen() as screen:
-            ended = Follower(database, screen).to_the_end(investigation_id)
+            ended = Follower(database, screen, wait=wait).to_the_end(investigation_id)
     except KeyboardInterrupt:
         click.echo(f"the investigation goes on; `rca follow {investigation_id}` looks again", err=True)
         return INTERRUPTED

@@ -1,6 +1,8 @@
 """What `rca enqueue` makes of its input before anything is sent."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,3 +111,10 @@ def test_a_redis_that_is_not_there_is_named_without_its_password(monkeypatch: py
 
 def test_a_file_that_is_missing_is_an_error_of_usage() -> None:
     assert CliRunner().invoke(main, ["enqueue", "/nowhere/event.json"]).exit_code == 2
+
+
+@pytest.mark.parametrize("heavy", ["sqlalchemy", "celery", "alembic", "duckdb"])
+def test_an_alerting_script_does_not_wait_for_the_database_driver(heavy: str) -> None:
+    code = f"import sys, worker.cli.enqueue; raise SystemExit('{heavy}' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
