@@ -2,12 +2,13 @@
 
 from datetime import UTC, datetime
 
-from worker.domain.conversation import ModelAnswer, ModelRequest, Route
+from worker.domain.conversation import ModelAnswer, ModelRequest, Route, ToolRequest
 from worker.domain.states import Purpose
 from worker.domain.transcript import Claim, Limits
 from worker.errors import TransientError, WorkerError
 from worker.llm.prices import cost_usd
 from worker.ops import metrics
+from worker.ops.redaction import Redactor
 from worker.services import Services
 from worker.settings import Settings
 from worker.storage import usage
@@ -25,7 +26,7 @@ def limits_of(settings: Settings) -> Limits:
 def ask(
     services: Services, claim: Claim, *, purpose: Purpose, route: Route, request: ModelRequest
 ) -> tuple[ModelAnswer, usage.Call]:
-    """Ask the model; return its answer and the booking to store with it. A failed call is booked here.
+    """Ask the model; return its answer without secrets, and the booking to store. A failed call is booked here.
 
     Raises the typed errors of the provider client, and `TransientError` when no time is left.
     """
@@ -40,7 +41,20 @@ def ask(
         purpose, route, "ok", answer.usage, cost_usd=cost, attempts=answer.attempts, latency_ms=answer.latency_ms
     )
     _count(booking)
-    return answer, booking
+    return _without_secrets(services.redactor, answer), booking
+
+
+def _without_secrets(redactor: Redactor, answer: ModelAnswer) -> ModelAnswer:
+    """Scrub what was said. Opaque reasoning stays: it is signed, and goes back to the provider as it came."""
+    said = answer.message
+    requests = tuple(_without_secrets_in(redactor, request) for request in said.tool_requests)
+    clean = said.model_copy(update={"text": redactor.scrub(said.text), "tool_requests": requests})
+    return answer.model_copy(update={"message": clean})
+
+
+def _without_secrets_in(redactor: Redactor, request: ToolRequest) -> ToolRequest:
+    arguments, raw = redactor.scrub_json(request.arguments), redactor.scrub(request.raw_arguments)
+    return request.model_copy(update={"arguments": arguments, "raw_arguments": raw})
 
 
 def _timeout_s(settings: Settings, claim: Claim, purpose: Purpose) -> float:
