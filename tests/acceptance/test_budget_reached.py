@@ -1,7 +1,6 @@
-"""A budget reached ends in a partial report that says which: from the model if a call still fits, else from the rows."""
+"""A budget reached ends in a partial report that says which: the model's if a call still fits, else the rows'."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 

@@ -51,7 +51,7 @@ def test_cancelled_while_the_model_thinks_its_answer_starts_nothing(system: Syst
 @pytest.mark.parametrize("rest", ["sleep 30", "sleep 30 & wait"], ids=["in-front", "behind"])
 def test_a_running_command_ends_with_the_investigation_it_runs_for(system: System, tmp_path: Path, rest: str) -> None:
     counter = tmp_path / "count"
-    marker = f"cancelled while acting: {rest}"
+    marker = f"cancelled while this runs: {rest}"
     command = f"{counts_in(counter)}; {rest}; {counts_in(counter)}"
     system.provider.play(marker, [runs(command), reports()])
 

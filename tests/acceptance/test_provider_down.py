@@ -30,9 +30,9 @@ def test_a_provider_that_stays_down_fails_it_and_a_retry_repeats_nothing_finishe
 
     first = system.open(marker)
     system.wait_for_turn(marker, 2)
-    system.provider.close()
+    system.provider.go_down()
     failed = system.wait_for_status(first, InvestigationStatus.FAILED)
-    system.provider.reopen()
+    system.provider.come_back()
     again = pipeline.retry(system.services, first)
     report = system.wait_until_completed(again)
 

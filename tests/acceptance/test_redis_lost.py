@@ -20,8 +20,8 @@ def test_all_investigations_finish_once_after_redis_came_back_empty(
     redis: RedisServer, postgres_server: PostgresServer, provider: Provider, tmp_path: Path
 ) -> None:
     url = postgres_server.create_database()
-    names = [f"redis is lost, number {n}" for n in range(5)]
-    counters = [tmp_path / f"count-{n}" for n in range(5)]
+    names = [f"redis is lost under {name}" for name in ("carts", "orders", "mail", "search", "stock")]
+    counters = [tmp_path / f"count-{n}" for n in range(len(names))]
     for name, counter in zip(names, counters, strict=True):
         provider.play(name, [runs(counts_in(counter)), runs("uptime", latency_s=1.5), reports()])
 

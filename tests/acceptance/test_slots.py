@@ -13,8 +13,8 @@ Install = Callable[..., System]
 
 def test_four_investigations_that_need_the_judge_finish_on_two_slots(install: Install, tmp_path: Path) -> None:
     system = install()
-    names = [f"needs the judge, number {n}" for n in range(4)]
-    counters = [tmp_path / f"count-{n}" for n in range(4)]
+    names = [f"needs the judge for {name}" for name in ("carts", "orders", "mail", "search")]
+    counters = [tmp_path / f"count-{n}" for n in range(len(names))]
     for name, counter in zip(names, counters, strict=True):
         system.provider.play(name, [runs(counts_in(counter), latency_s=0.3), reports()])
 

@@ -113,9 +113,7 @@ def test_killed_in_the_middle_of_writing_the_report_it_is_written_once(system: S
     with system.services.database.engine.connect() as blocker:
         blocker.execute(text("LOCK TABLE reports IN ACCESS EXCLUSIVE MODE"))
         investigation = system.open(marker)
-        system.wait_for_agent(
-            investigation, lambda a: a.status == AgentStatus.PUBLISHING and a.claim_token is not None
-        )
+        system.wait_for_agent(investigation, lambda a: a.status == AgentStatus.PUBLISHING and a.claim_token is not None)
         wait_for(lambda: _waits_for_a_lock(system), within_s=5, otherwise=lambda: "nothing waits for the lock")
         worker.kill()
     system.start_worker()
@@ -127,6 +125,8 @@ def test_killed_in_the_middle_of_writing_the_report_it_is_written_once(system: S
 
 def _waits_for_a_lock(system: System) -> bool:
     with system.services.database.transaction() as session:
-        waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database "
-                       "WHERE datname = current_database())")
+        waiting = text(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database "
+            "WHERE datname = current_database())"
+        )
         return bool(session.scalar(waiting))

@@ -1,0 +1,151 @@
+"""No secret, of the environment or of an incident, is found afterwards anywhere that outlives the work on it."""
+
+import base64
+import binascii
+import io
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+from rich.console import Console
+from sqlalchemy import text
+
+from tests.acceptance.system import ANTHROPIC_KEY, ANTHROPIC_MODEL, OPENAI_KEY, OPENAI_MODEL, System, reports, runs
+from tests.cases import CaseRows, write_case
+from tests.model_server import Reply
+from worker.domain.report import Report
+from worker.reporting.render import render_json, render_markdown, render_page, render_plain, render_terminal
+from worker.storage.tables import Base
+
+Install = Callable[..., System]
+
+API_TOKEN = "canary-api-token-0c4d2f6e88"
+IN_DESCRIPTION = "canary-in-description-7d1a"
+IN_LABEL = "canary-in-label-55e0"
+IN_LOG_LINE = "canary-in-log-line-19bc"
+CANARIES = (OPENAI_KEY, ANTHROPIC_KEY, API_TOKEN, IN_DESCRIPTION, IN_LABEL, IN_LOG_LINE)
+_BASE64 = re.compile(rb"[A-Za-z0-9+/=]{40,}")
+
+
+@contextmanager
+def monitored(url: str) -> Iterator[list[str]]:
+    """Collect every command that Redis gets: messages are gone from its keys once they are read."""
+    heard: list[str] = []
+    with Redis.from_url(url) as redis, redis.monitor() as monitor:
+
+        def listen() -> None:
+            try:
+                heard.extend(str(command["command"]) for command in monitor.listen())
+            except (RedisError, OSError, ValueError, AttributeError):
+                return  # the connection was closed: the test is over
+
+        thread = threading.Thread(target=listen, daemon=True)
+        thread.start()
+        yield heard
+        monitor.connection.disconnect()
+        thread.join(timeout=5)
+
+
+def decoded(said: bytes) -> bytes:
+    """Add what stands in base64 inside, as Celery's messages do."""
+    found = [said]
+    for match in _BASE64.findall(said):
+        try:
+            found.append(base64.b64decode(match, validate=True))
+        except binascii.Error:
+            continue
+    return b"\n".join(found)
+
+
+def database_dump(system: System) -> str:
+    with system.services.database.transaction() as session:
+        rows = [session.execute(text(f'SELECT t::text FROM "{name}" t')).all() for name in Base.metadata.tables]  # noqa: S608 - our own names
+    return "\n".join(str(row[0]) for table in rows for row in table)
+
+
+def redis_dump(url: str) -> bytes:
+    with Redis.from_url(url) as redis:
+        return b"\n".join(key + b" " + _value(redis, key) for key in redis.keys("*"))
+
+
+def _value(redis: Redis, key: bytes) -> bytes:
+    kind = redis.type(key)
+    if kind == b"string":
+        return redis.get(key) or b""
+    read: dict[bytes, Callable[[bytes], object]] = {
+        b"list": lambda k: redis.lrange(k, 0, -1),
+        b"set": redis.smembers,
+        b"hash": redis.hgetall,
+        b"zset": lambda k: redis.zrange(k, 0, -1),
+        b"stream": redis.xrange,
+    }
+    return repr(read[kind](key)).encode()
+
+
+def renderings(body: dict[str, object]) -> str:
+    report = Report.model_validate(body)
+    shown = io.StringIO()
+    render_terminal(report, console=Console(file=shown, width=200))
+    return "\n".join(
+        [shown.getvalue(), *(r(report) for r in (render_json, render_markdown, render_page, render_plain))]
+    )
+
+
+def found_in(said: str | bytes) -> list[str]:
+    raw = said.encode() if isinstance(said, str) else said
+    return [canary for canary in CANARIES if canary.encode() in decoded(raw)]
+
+
+@pytest.mark.parametrize("model", [OPENAI_MODEL, ANTHROPIC_MODEL])
+def test_no_secret_is_in_database_redis_logs_report_or_tasks(install: Install, tmp_path: Path, model: str) -> None:
+    marker = f"full of secrets, for {model}"
+    log_line = ("2026-03-01T12:00:00Z", "checkout", "ERROR", f"login failed, password={IN_LOG_LINE}", None, None)
+    write_case(tmp_path / "cases" / "leaky", CaseRows(logs=[log_line]))
+    echoing = runs(f"echo {OPENAI_KEY}", "env", text=f"Your proxy shows me the key {OPENAI_KEY}.")
+    searching = Reply(tool_calls=[("search_logs", {})])
+    quoting = reports(summary=f"The key {ANTHROPIC_KEY} and the token {API_TOKEN} are known to this model.")
+    system = install(RCA_API_TOKEN=API_TOKEN, RCA_RECORDED_ROOT=str(tmp_path / "cases"))
+    system.provider.play(marker, [echoing, searching, quoting])
+
+    with monitored(system.redis_url) as heard:
+        system.start_worker()
+        investigation = system.open(
+            marker,
+            model=model,
+            description=f"db login with password={IN_DESCRIPTION} fails; the agent's key is {OPENAI_KEY}",
+            labels={"recorded_case": "leaky", "api_key": IN_LABEL},
+            raw={"Authorization": f"Bearer {API_TOKEN}"},
+        )
+        report = system.wait_until_completed(investigation)
+        queue = redis_dump(system.redis_url)
+
+    log_result = system.tool_calls(investigation)["e2.1"]
+    assert log_result.status == "succeeded"
+    assert "login failed" in (log_result.text or "")
+    assert "rca.turn" in "\n".join(heard)
+    assert found_in(database_dump(system)) == []
+    assert found_in(queue) == []
+    assert found_in("\n".join(heard)) == []
+    assert [found_in(process.log()) for process in system.processes] == [[]]
+    assert found_in(renderings(report)) == []
+
+
+def test_a_model_is_sent_no_secret_of_the_incident_or_its_tools(install: Install, tmp_path: Path) -> None:
+    marker = "nothing to tell the model"
+    log_line = ("2026-03-01T12:00:00Z", "checkout", "ERROR", f"login failed, password={IN_LOG_LINE}", None, None)
+    write_case(tmp_path / "cases" / "leaky", CaseRows(logs=[log_line]))
+    system = install(RCA_RECORDED_ROOT=str(tmp_path / "cases"))
+    system.provider.play(marker, [Reply(tool_calls=[("search_logs", {})]), reports()])
+    system.start_worker()
+
+    labels = {"recorded_case": "leaky", "api_key": IN_LABEL}
+    system.wait_until_completed(system.open(marker, labels=labels, description=f"password={IN_DESCRIPTION}"))
+
+    sent = "\n".join(str(exchange.body) for exchange in system.provider.exchanges(marker))
+    assert "login failed" in sent
+    assert found_in(sent) == []
