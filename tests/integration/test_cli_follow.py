@@ -147,6 +147,22 @@ def test_a_database_that_is_away_is_waited_out_and_said_once(open_services: Open
     assert screen.said.count("the database does not answer; still trying") == 1
 
 
+def test_silence_without_a_worker_is_explained_once(open_services: Open) -> None:
+    services, screen = open_services(two_turns()), Lines()
+    found = begin(services)
+    looks = iter(range(1000))
+
+    def work_late(_: float) -> None:
+        if next(looks) > 3 * following.QUIET_LOOKS:
+            do_one_step(services)
+
+    Follower(services.database, screen, wait=work_late).to_the_end(found)
+
+    assert [line for line in screen.said if "no worker is alive" in line] == [
+        "no worker is alive: start one with `rca up`; `rca doctor` tells more"
+    ]
+
+
 def test_ctrl_c_leaves_the_investigation_running_and_says_so(
     open_services: Open, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -107,4 +107,4 @@ def _retry_all(redis: Redis, names: Names) -> None:
             click.echo(f"{event.id} was not moved: {error}", err=True)
     if stay:
         raise UserError(f"{stay} of {len(found)} rejected events were not moved")
-    click.echo(f"{len(found)} events are back on the stream")
+    click.echo(f"all {len(found)} are back on the stream")

@@ -24,8 +24,11 @@ from worker.settings import Settings
 from worker.storage import reports
 from worker.storage.activity import Activity, investigation_of_alert, load
 from worker.storage.database import Database
+from worker.storage.standing import read_standing
 
 LOOK_EVERY_S = 0.5
+QUIET_LOOKS = 20
+"""After so many in which nothing happened it is asked whether any worker lives."""
 SLOW_INTAKE_S = 10.0
 INTERRUPTED = 130
 """The exit code of what Ctrl-C ended, as shells have it."""
@@ -42,6 +45,7 @@ class Follower:
         self._screen = screen
         self._wait = wait
         self._is_away = False
+        self._quiet_looks = 0
 
     def to_the_end(self, investigation_id: str) -> Activity:
         """Show what happens until nothing more will; an absent database is waited out."""
@@ -69,9 +73,23 @@ class Follower:
         return activity
 
     def _show(self, before: Activity | None, activity: Activity) -> None:
-        for line in tell_news(before, activity):
+        news = tell_news(before, activity)
+        for line in news:
             self._screen.say(line, style=_style(line))
         self._screen.show_status(tell_status(activity))
+        self._quiet_looks = 0 if news else self._quiet_looks + 1
+        if self._quiet_looks == QUIET_LOOKS:
+            self._look_for_workers()
+
+    def _look_for_workers(self) -> None:
+        """Say that nobody is there to do the work, where that is why nothing happens."""
+        try:
+            with self._database.transaction() as session:
+                is_swept = read_standing(session).is_swept
+        except StorageUnavailableError:
+            return  # the next look says so
+        if not is_swept:
+            self._screen.say("no worker is alive: start one with `rca up`; `rca doctor` tells more", style="yellow")
 
 
 @click.command()

@@ -26,7 +26,7 @@ def tell_news(before: Activity | None, after: Activity) -> list[str]:
     known_turns = {(t.agent_no, t.turn_no) for t in before.turns} if before else set()
     known_calls = {_key(c): c for t in before.turns for c in t.calls} if before else {}
     known_asks = {ask.id for ask in before.failed_asks} if before else set()
-    lines = [] if before and before.agents else _start(after)
+    lines = _beginning(before, after)
     for turn in after.turns:
         if (turn.agent_no, turn.turn_no) not in known_turns:
             lines.append(tell_turn(turn))
@@ -85,11 +85,13 @@ def several(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _start(activity: Activity) -> list[str]:
-    if not activity.agents:
-        return []
-    at = words.clock(activity.admitted_at or activity.investigation.created_at)
-    return [f"{at}  investigated by {', '.join(dict.fromkeys(one_line(a.model) for a in activity.agents))}"]
+def _beginning(before: Activity | None, after: Activity) -> list[str]:
+    if after.agents and not (before and before.agents):
+        at = words.clock(after.admitted_at or after.investigation.created_at)
+        return [f"{at}  investigated by {', '.join(dict.fromkeys(one_line(a.model) for a in after.agents))}"]
+    if before is None and after.investigation.status == InvestigationStatus.QUEUED:
+        return [f"{words.clock(after.investigation.created_at)}  queued: it starts when a worker has room"]
+    return []
 
 
 def _doing(activity: Activity) -> str:

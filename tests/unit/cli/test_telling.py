@@ -56,6 +56,14 @@ def test_the_first_look_tells_everything_in_order() -> None:
     assert "failed: tool_failed" in lines[4]
 
 
+def test_one_that_waits_is_said_to_wait_until_it_starts() -> None:
+    waiting = activity(status="queued", agents=(), admitted_at=None)
+
+    assert tell_news(None, waiting) == ["12:00:00  queued: it starts when a worker has room"]
+    assert tell_news(waiting, waiting) == []
+    assert tell_news(waiting, activity()) == ["12:00:00  investigated by offline/analyst"]
+
+
 def test_what_was_told_is_not_told_again() -> None:
     seen = activity(turn(call()))
 
