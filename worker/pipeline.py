@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import structlog
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from worker import acting, judging, material, steps
@@ -19,7 +20,7 @@ from worker.domain.incident import IncidentEvent
 from worker.domain.report import Report
 from worker.domain.states import AgentStatus, InvestigationStatus, Purpose, Step, ToolCallStatus
 from worker.domain.transcript import Agent, Claim, ToolCall, Turn
-from worker.errors import RouteError
+from worker.errors import EventError, RouteError
 from worker.guardrails.pipeline import decide
 from worker.intake.fingerprint import fingerprint
 from worker.investigation import budget, decisions, messages
@@ -58,7 +59,11 @@ def _scrubbed(services: Services, event: IncidentEvent) -> IncidentEvent:
     """Give the event a start and take secrets out of it before anything is stored."""
     fields = services.redactor.scrub_json(event.model_dump(mode="json"))
     fields["started_at"] = fields["started_at"] or datetime.now(UTC).isoformat()
-    return IncidentEvent.model_validate(fields)
+    try:
+        return IncidentEvent.model_validate(fields)
+    except ValidationError as error:
+        names = ", ".join(sorted({str(e["loc"][0]) for e in error.errors()}))
+        raise EventError(f"{names}: does not fit once what looks like a secret is redacted; send it without") from None
 
 
 def admit_waiting(services: Services) -> int:
@@ -110,11 +115,14 @@ def _turn(services: Services, claim: Claim) -> None:
     toolbox = acting.toolbox_for(services, transcript)
     scene = messages.Scene(agent.nonce, material.window_of(services, transcript), toolbox.sources())
     draft = messages.Draft(transcript, scene, toolbox.definitions(), agent.route)
-    bound = budget.check_budget(limits_of(services.settings), spent, messages.next_call(draft, agent.turn_no))
+    request = messages.build_request(draft, budget.Bound(budget.Stage.OPEN))
+    call = messages.next_call(request, turn_no=agent.turn_no, route=agent.route)
+    bound = budget.check_budget(limits_of(services.settings), spent, call)
     if bound.stage is budget.Stage.SPENT:
         _commit(services, claim, AgentStatus.PUBLISHING, partial=bound.reason)
         return
-    request = messages.build_request(draft, bound)
+    if bound.stage is budget.Stage.LAST:
+        request = messages.build_request(draft, bound)
     answer, booking = ask(services, claim, purpose=Purpose.RCA, route=agent.route, request=request)
     judges_all = services.settings.guardrails_judge == "every"
     rules = decisions.Rules(toolbox, lambda command: decide(command, policy=services.policy), bound, judges_all)

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.builders import drain, incident, submits_report
 from tests.fakes import ScriptedModel, calls_tools, says
 from worker import pipeline
 from worker.domain.states import InvestigationStatus
-from worker.errors import ProviderAuthError
+from worker.errors import EventError, ProviderAuthError
 from worker.services import Services
 from worker.storage import investigations, reports
 from worker.storage.tables import InvestigationRow
@@ -71,3 +73,11 @@ def test_an_artifact_that_is_not_there_is_told_to_the_model(open_services: Open)
     with services.database.transaction() as session:
         report = reports.get(session, accepted.investigation_id)
     assert [(e.status, "art_none" in e.excerpt) for e in report.evidence] == [("failed", True)]
+
+
+def test_an_event_that_redaction_makes_too_long_is_refused_with_the_field(open_services: Open) -> None:
+    services = open_services(ScriptedModel([]))
+    title = "x" * 485 + " token=abcdef"
+
+    with pytest.raises(EventError, match="title"):
+        pipeline.accept(services, incident(title), via="test")

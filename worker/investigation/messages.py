@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from worker.domain.conversation import (
+    AssistantMessage,
     Message,
     ModelRequest,
     Route,
@@ -61,10 +62,18 @@ def build_request(draft: Draft, bound: Bound) -> ModelRequest:
     )
 
 
-def next_call(draft: Draft, turn_no: int) -> NextCall:
-    """Return what the next call is expected to take, by the size of its request."""
-    chars = len(build_request(draft, Bound(Stage.OPEN)).model_dump_json())
-    return NextCall(turn_no, expected_tokens(chars), draft.route.price)
+def next_call(request: ModelRequest, *, turn_no: int, route: Route) -> NextCall:
+    """Return what this call is expected to take, by the size of its request."""
+    said = sum(len(m.text) for m in request.messages) + sum(_asked_chars(m) for m in request.messages)
+    offered = sum(len(t.description) + len(str(t.parameters)) for t in request.tools)
+    return NextCall(turn_no, expected_tokens(said + offered), route.price)
+
+
+def _asked_chars(message: Message) -> int:
+    """Return the size of what an assistant's message holds besides its text."""
+    if not isinstance(message, AssistantMessage):
+        return 0
+    return len(str(message.reasoning)) + sum(len(str(r.arguments)) for r in message.tool_requests)
 
 
 def prompt_versions() -> dict[str, str]:

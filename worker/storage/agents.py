@@ -162,6 +162,7 @@ def expire_deadlines(session: Session, *, limit: int = 200) -> list[WakeUp]:
             continue
         agent.status, agent.not_before = AgentStatus.PUBLISHING, now
         agent.partial = agent.partial or "the investigation's time ran out"
+        outbox.forget(session, agent.id)
         wake_ups.append(outbox.owe(session, agent, now))
     return [w for w in wake_ups if w]
 

@@ -90,10 +90,19 @@ class Database:
 
 
 def database_now(session: Session) -> datetime:
-    """Return the database's clock: one clock for every worker. SQLite lives on this host, so it is ours."""
-    if session.get_bind().dialect.name == "sqlite":
-        return datetime.now(UTC)
-    return session.scalars(select(func.clock_timestamp(type_=UtcDateTime))).one()
+    """Return the database's clock, one clock for every worker, as this transaction first read it.
+
+    SQLite lives on this host, so its clock is ours.
+    """
+    known: datetime | None = session.info.get("now")
+    if known is None:
+        is_ours = session.get_bind().dialect.name == "sqlite"
+        known = datetime.now(UTC) if is_ours else session.scalars(_CLOCK).one()
+        session.info["now"] = known
+    return known
+
+
+_CLOCK = select(func.clock_timestamp(type_=UtcDateTime))
 
 
 def serialise(session: Session, subject: str) -> None:

@@ -32,7 +32,8 @@ class WakeUp:
 def owe(session: Session, agent: AgentRow, now: datetime) -> WakeUp | None:
     """Write the row for the agent's waiting step; return the message if it may be sent right after the commit.
 
-    The row's own publish time lies a few seconds ahead, so it is sent again only if nobody claims the step.
+    The row's own publish time lies a few seconds ahead, so it is sent again only if nobody claims the step. Nothing
+    is owed to an agent whose step was claimed, so there is no row in the way.
     """
     step = step_of(AgentStatus(agent.status))
     if step is None:
@@ -40,7 +41,6 @@ def owe(session: Session, agent: AgentRow, now: datetime) -> WakeUp | None:
     is_due = agent.not_before <= now
     queue = Queue.QUARANTINE if agent.losses >= LOSSES_TO_QUARANTINE else queue_of(step, AgentKind(agent.kind))
     publish_at = now + REPUBLISH_AFTER if is_due else agent.not_before
-    forget(session, agent.id)
     session.add(
         OutboxRow(
             agent_id=agent.id,

@@ -14,11 +14,15 @@ from worker.storage.tables import AgentRow, Base, IncidentRow, InvestigationRow,
 
 def load(session: Session, agent_id: str) -> Transcript:
     """Return everything the agent was told and said."""
-    agent = session.get_one(AgentRow, agent_id)
-    investigation = session.get_one(InvestigationRow, agent.investigation_id)
-    incident = session.get_one(IncidentRow, investigation.incident_id)
+    about = (
+        select(IncidentRow)
+        .join(InvestigationRow, InvestigationRow.incident_id == IncidentRow.id)
+        .join(AgentRow, AgentRow.investigation_id == InvestigationRow.id)
+        .where(AgentRow.id == agent_id)
+    )
+    incident = session.scalars(about).one()
     turns = session.scalars(select(TurnRow).where(TurnRow.agent_id == agent_id).order_by(TurnRow.turn_no)).all()
-    calls = calls_of(session, agent_id)
+    calls = calls_of(session, agent_id) if turns else {}
     return Transcript(
         incident_id=incident.id,
         event=IncidentEvent.model_validate(incident.event),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from worker.domain.conversation import Route, Usage
@@ -11,6 +11,7 @@ from worker.domain.states import Purpose
 from worker.domain.transcript import Agent, Spent
 from worker.storage.database import database_now
 from worker.storage.tables import InvestigationRow, UsageRow
+from worker.storage.types import UtcDateTime
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,19 @@ def book(session: Session, agent: Agent, call: Call) -> None:
 def spent(session: Session, investigation_id: str) -> Spent:
     """Return what the investigation has used since it was admitted, with the attempts it resumes left out."""
     row = UsageRow
-    answered = (row.investigation_id == investigation_id, row.outcome == "ok")
     tokens = func.coalesce(func.sum(func.coalesce(row.input_tokens, 0) + func.coalesce(row.output_tokens, 0)), 0)
-    unpriced = func.count().filter(row.cost_usd.is_(None))
-    sums = session.execute(select(tokens, func.coalesce(func.sum(row.cost_usd), 0.0), unpriced).where(*answered)).one()
-    investigation = session.get_one(InvestigationRow, investigation_id)
-    began = investigation.admitted_at or investigation.created_at
-    elapsed = (database_now(session) - began).total_seconds()
-    return Spent(tokens=int(sums[0]), cost_usd=float(sums[1] or 0), unpriced_calls=int(sums[2]), elapsed_s=elapsed)
+    unpriced = func.count(row.id).filter(row.cost_usd.is_(None))
+    answered = and_(row.investigation_id == InvestigationRow.id, row.outcome == "ok")
+    began = func.coalesce(InvestigationRow.admitted_at, InvestigationRow.created_at, type_=UtcDateTime)
+    sums = session.execute(
+        select(began, tokens, func.coalesce(func.sum(row.cost_usd), 0.0), unpriced)
+        .select_from(InvestigationRow)
+        .outerjoin(row, answered)
+        .where(InvestigationRow.id == investigation_id)
+        .group_by(InvestigationRow.id)
+    ).one()
+    elapsed = (database_now(session) - sums[0]).total_seconds()
+    return Spent(tokens=int(sums[1]), cost_usd=float(sums[2] or 0), unpriced_calls=int(sums[3]), elapsed_s=elapsed)
 
 
 def lines(session: Session, investigation_id: str) -> tuple[UsageLine, ...]:

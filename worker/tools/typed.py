@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -75,6 +76,7 @@ class TypedTool(Generic[A]):
             raise ToolInputError(f"{self.name}: {problems}. Arguments: {known}") from error
 
 
+@cache
 def schema_of(arguments: type[BaseModel]) -> JsonObject:
     """Return the JSON Schema of the arguments, plain: no titles, and what may be left out is simply not required."""
     schema = arguments.model_json_schema()
