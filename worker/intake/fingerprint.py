@@ -19,10 +19,18 @@ _VOLATILE_LABELS = frozenset({
 })  # fmt: skip
 """What differs between two tellings of one alert: how bad, by whom, at which value, of which build."""
 
+_UNITS = "%|percent|[nuµm]?s|secs?|seconds?|min|minutes?|h|hours?|[kmgt]?i?b|bytes|[rq]ps|req/s|errors?|requests?|times"
+_BEFORE = (
+    r"(?:(?<=[<>=])|(?<=[<>=]\s)|(?<=\b(?:at|to|is|of)\s)|(?<=\bover\s)|(?<=\b(?:above|below|under|limit|since)\s))"
+)
+"""What comes before a number that was measured or is a threshold."""
+
 _MASKS = (
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "<id>"),
     (re.compile(r"\b(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,}\b"), "<id>"),
-    (re.compile(r"\d+(?:[.,:]\d+)*"), "<n>"),
+    (re.compile(rf"(?<![\w.-])\d+(?:[.,:]\d+)*(?=\s?(?:{_UNITS})(?![\w-]))"), "<n>"),
+    (re.compile(rf"{_BEFORE}\d+(?:[.,:]\d+)*(?![\w-])"), "<n>"),
+    (re.compile(r"(?<![\w.-])\d+(?:[.,:]\d+)+(?![\w.-])"), "<n>"),
     (re.compile(r"\s+"), " "),
 )
 
@@ -41,7 +49,10 @@ def fingerprint(event: IncidentEvent) -> str:
 
 
 def mask_title(title: str) -> str:
-    """Put placeholders for ids and numbers: "p99 at 2.1 s" and "p99 at 3 s" are one alert."""
+    """Put placeholders for ids and measurements: "p99 at 2.1 s" and "p99 at 3 s" are one alert.
+
+    A bare whole number stays: "shard 3" and "shard 4" are two, and to look into one thing twice is the lesser evil.
+    """
     masked = title.lower().strip()
     for pattern, placeholder in _MASKS:
         masked = pattern.sub(placeholder, masked)
