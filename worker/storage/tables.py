@@ -27,7 +27,10 @@ class IncidentRow(Base):
     """Something wrong, as one or more alerts told it."""
 
     __tablename__ = "incidents"
-    __table_args__ = (Index("ix_incidents_fold", "user_path", "fingerprint", "status"),)
+    __table_args__ = (
+        Index("ix_incidents_fold", "user_path", "fingerprint", "status"),
+        Index("ix_incidents_related", "user_path", "status", "last_seen_at"),
+    )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     user_path: Mapped[str] = mapped_column(Prose)
@@ -40,6 +43,7 @@ class IncidentRow(Base):
     alert_count: Mapped[int] = mapped_column(Integer, default=1)
     first_seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
     last_seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    resolved_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     event: Mapped[dict[str, Any]] = mapped_column(Json)
 
 
@@ -47,7 +51,10 @@ class AlertRow(Base):
     """One message of a monitor; its idempotency key is unique below its user path."""
 
     __tablename__ = "alerts"
-    __table_args__ = (UniqueConstraint("user_path", "idempotency_key", name="uq_alerts_key"),)
+    __table_args__ = (
+        UniqueConstraint("user_path", "idempotency_key", name="uq_alerts_key"),
+        Index("ix_alerts_received", "incident_id", "received_at"),
+    )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     incident_id: Mapped[str] = mapped_column(ForeignKey("incidents.id"), index=True)
@@ -56,6 +63,7 @@ class AlertRow(Base):
     idempotency_key: Mapped[str] = mapped_column(Prose)
     via: Mapped[str] = mapped_column(Word)
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    fold_reason: Mapped[str | None] = mapped_column(Prose)
     event: Mapped[dict[str, Any]] = mapped_column(Json)
 
 
@@ -80,6 +88,7 @@ class InvestigationRow(Base):
     deadline_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     cancel_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    limits: Mapped[dict[str, Any] | None] = mapped_column(Json)
 
 
 class AgentRow(Base):
@@ -256,3 +265,37 @@ class LeaseRow(Base):
     name: Mapped[str] = mapped_column(Word, primary_key=True)
     holder: Mapped[str] = mapped_column(Id)
     until: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class BudgetLiftRow(Base):
+    """An operator's word that a day's budget does not bind: of one user path, or of the fleet where there is none."""
+
+    __tablename__ = "budget_lifts"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    day: Mapped[str] = mapped_column(String(10), index=True)
+    user_path: Mapped[str | None] = mapped_column(Prose)
+    reason: Mapped[str] = mapped_column(Prose)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class DeliveryRow(Base):
+    """A report owed to one destination; its id is the idempotency key that the destination sees."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        UniqueConstraint("investigation_id", "destination", name="uq_deliveries_destination"),
+        Index("ix_deliveries_due", "status", "next_attempt_at"),
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    investigation_id: Mapped[str] = mapped_column(ForeignKey("investigations.id"))
+    destination: Mapped[str] = mapped_column(Word)
+    status: Mapped[str] = mapped_column(Word)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    next_attempt_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    claim_token: Mapped[str | None] = mapped_column(Id)
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    failure: Mapped[str | None] = mapped_column(Prose)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -9,6 +9,7 @@ from worker.domain.conversation import (
     Route,
     StopReason,
     ToolRequest,
+    Usage,
 )
 from worker.domain.report import Confidence, Gap, Submission
 from worker.domain.states import ReportVerdict
@@ -20,6 +21,8 @@ from worker.investigation.offline.writing import write_submission
 
 _REPORT_TOOL = "submit_report"
 _WIRE = "offline"
+_NO_TOKENS = Usage(input_tokens=0, cached_input_tokens=0, output_tokens=0, reasoning_tokens=0)
+"""An explicit zero: nothing was sent anywhere, which is not the same as not knowing."""
 
 
 class OfflineAnalyst:
@@ -38,7 +41,7 @@ class OfflineAnalyst:
         )
         message = AssistantMessage(text=text, tool_requests=requests, wire=_WIRE)
         stop = StopReason.TOOL_USE if requests else StopReason.END
-        return ModelAnswer(message=message, stop_reason=stop, model=route.model)
+        return ModelAnswer(message=message, stop_reason=stop, usage=_NO_TOKENS, model=route.model)
 
 
 def _decide(request: ModelRequest) -> tuple[list[Call], str]:
