@@ -210,6 +210,7 @@ class System:
             **provider.environment(),
             **environment,
         }
+        self.database_dsn = database_url.replace("+psycopg", "")
         self.processes: list[Process] = []
         migrate(database_url)
         fields = {name.lower(): value for name, value in self.environment.items() if name not in {"PATH", "HOME"}}

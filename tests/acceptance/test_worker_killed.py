@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
@@ -110,8 +111,8 @@ def test_killed_in_the_middle_of_writing_the_report_it_is_written_once(system: S
     system.provider.play(marker, [runs("uptime"), reports()])
     worker = system.start_worker()
 
-    with system.services.database.engine.connect() as blocker:
-        blocker.execute(text("LOCK TABLE reports IN ACCESS EXCLUSIVE MODE"))
+    with psycopg.connect(system.database_dsn) as blocker:
+        blocker.execute("LOCK TABLE reports IN ACCESS EXCLUSIVE MODE")
         investigation = system.open(marker)
         system.wait_for_agent(investigation, lambda a: a.status == AgentStatus.PUBLISHING and a.claim_token is not None)
         wait_for(lambda: _waits_for_a_lock(system), within_s=5, otherwise=lambda: "nothing waits for the lock")

@@ -19,6 +19,8 @@ POOL_SIZE = 10
 POOL_WAIT_S = 5
 BUSY_MS = 5000
 CONNECT_S = 5
+IDLE_MS = 8000
+"""A transaction whose process says nothing for so long is rolled back: frozen, it would hold its locks for ever."""
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -49,6 +51,13 @@ def _sqlite_engine(url: str, pool_size: int) -> Engine:
     return engine
 
 
+def _bound_waits(connection: Any, _record: Any) -> None:
+    """Let no session of PostgreSQL wait for a lock, or be waited for, without end."""
+    connection.execute(f"SET lock_timeout = {BUSY_MS}")
+    connection.execute(f"SET idle_in_transaction_session_timeout = {IDLE_MS}")
+    connection.commit()
+
+
 def create_database_engine(url: str, *, pool_size: int = POOL_SIZE) -> Engine:
     """Return an engine for PostgreSQL or SQLite with a small, bounded pool."""
     if url.startswith("sqlite"):
@@ -70,6 +79,8 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = POOL_SIZE) -> None:
         self.url = url
         self.engine = create_database_engine(url, pool_size=pool_size)
+        if self.engine.dialect.name == "postgresql":
+            event.listen(self.engine, "connect", _bound_waits)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
     @contextmanager
