@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import suppress
 from datetime import timedelta
 from uuid import uuid4
 
@@ -65,6 +66,8 @@ class Sweeper:
             wake_ups += agents.expire_deadlines(session)
             agents.settle_cancelled(session)
             wake_ups += outbox.take_due(session, database_now(session))
+        if is_memory_lost:
+            self._remember()
         self._services.send(wake_ups)
         pipeline.admit_waiting(self._services)
         metrics.SWEEPER_AGE_SECONDS.set_to_current_time()
@@ -74,6 +77,11 @@ class Sweeper:
 
     def _has_lost_memory(self) -> bool:
         try:
-            return bool(self._redis.set(EPOCH_KEY, self._holder, nx=True))
+            return not self._redis.exists(EPOCH_KEY)
         except RedisError:
             return False  # away is not empty; when it is back the key tells
+
+    def _remember(self) -> None:
+        """Set the key again, once all that is owed is due: before, a failure in between would make us forget."""
+        with suppress(RedisError):  # then everything is sent once more
+            self._redis.set(EPOCH_KEY, self._holder)
