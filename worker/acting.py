@@ -4,12 +4,15 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from sqlalchemy.orm import Session
+
 from worker.domain.states import ToolCallStatus
 from worker.domain.tooling import ToolContext, ToolOutput
 from worker.domain.transcript import Claim, ToolCall, Transcript
 from worker.errors import NotFoundError, ToolError, ToolInputError
 from worker.ops import metrics
 from worker.services import Services
+from worker.steps import PATIENCE_S
 from worker.storage import agents, artifacts, investigations, transcripts
 from worker.tools.command import RunCommand
 from worker.tools.output import shorten
@@ -46,18 +49,19 @@ def run_call(services: Services, claim: Claim, *, toolbox: Toolbox, transcript: 
 
 def _store(services: Services, claim: Claim, call: ToolCall, output: ToolOutput) -> None:
     whole = services.redactor.scrub(output.text)
-    series = tuple(output.series)
-    with services.database.transaction() as session:
+    shown = replace(call, window=output.window, entities=output.entities, series=tuple(output.series))
+    limit = services.settings.rca_tool_output_chars
+
+    def work(session: Session) -> None:
         agents.hold(session, claim)
         artifact_id = None
         if len(whole) > INLINE_CHARS:
             owner = claim.agent.investigation_id
             artifact_id = artifacts.add(session, owner, evidence_id=call.evidence_id, text=whole)
-        text = shorten(whole, services.settings.rca_tool_output_chars, artifact_id=artifact_id) or whole
-        stored = replace(
-            call, text=text, artifact_id=artifact_id, window=output.window, entities=output.entities, series=series
-        )
-        transcripts.put_call(session, claim, stored)
+        text = shorten(whole, limit, artifact_id=artifact_id) or whole
+        transcripts.put_call(session, claim, replace(shown, text=text, artifact_id=artifact_id))
+
+    services.database.insist(work, for_s=PATIENCE_S)
 
 
 def _context(services: Services, claim: Claim, transcript: Transcript) -> ToolContext:

@@ -6,7 +6,8 @@ import time
 from typing import Any
 
 import structlog
-from celery.signals import setup_logging, task_revoked, worker_ready, worker_shutting_down
+from celery.signals import setup_logging, task_prerun, task_revoked, worker_ready, worker_shutting_down
+from celery.worker.state import revoked
 from redis import Redis
 
 from worker.bootstrap import get_services
@@ -69,9 +70,20 @@ def leave(services: Services) -> None:
 
 @task_revoked.connect
 def cancel_revoked(request: Any = None, **_: Any) -> None:
-    """A message revoked before it started cancels its agent's investigation."""
-    arguments = getattr(request, "args", None) or ()
-    if arguments:
-        services = get_services()
-        with services.database.transaction() as session:
-            agents.cancel_agent(session, str(arguments[0]))
+    """A message revoked before a worker took it in cancels its agent's investigation."""
+    _cancel_agent_of(getattr(request, "args", None))
+
+
+@task_prerun.connect
+def cancel_revoked_in_line(task_id: str | None = None, args: Any = None, **_: Any) -> None:
+    """So does one revoked while it stood in line for a thread: Celery looks only when it takes a message in."""
+    if task_id in revoked:
+        _cancel_agent_of(args)
+
+
+def _cancel_agent_of(arguments: Any) -> None:
+    if not arguments:
+        return
+    services = get_services()
+    with services.database.transaction() as session:
+        agents.cancel_agent(session, str(arguments[0]))

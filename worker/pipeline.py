@@ -31,6 +31,7 @@ from worker.services import Services
 from worker.storage import admission, agents, incidents, interventions, investigations, reports, transcripts, usage
 from worker.storage.admission import Routes
 from worker.storage.incidents import Accepted, Arrival
+from worker.storage.outbox import WakeUp
 
 log = structlog.get_logger()
 
@@ -160,10 +161,14 @@ def _commit(
 ) -> None:
     """Commit a step with what comes next, or nothing at all; then wake a worker for it."""
     next_turn = claim.agent.turn_no + 1 if to is AgentStatus.READY else None
-    with services.database.transaction() as session:
+
+    def work(session: Session) -> WakeUp | None:
         wake_up = agents.advance(session, claim, to, turn_no=next_turn, partial=partial)
         if store is not None:
             store(session)
+        return wake_up
+
+    wake_up = services.database.insist(work, for_s=steps.PATIENCE_S)
     services.send([wake_up] if wake_up else [])
 
 

@@ -27,6 +27,8 @@ SETTLE_S = 30.0
 OUTAGE_WAIT_S = (2.0, 60.0)
 """Shortest and longest wait before a provider that is down is asked again."""
 MAX_REASON_CHARS = 500
+PATIENCE_S = 60.0
+"""How long a finished step waits for a database that is away before it is given up, to be repeated."""
 
 
 def run(
@@ -74,8 +76,7 @@ def _run_claimed(services: Services, claim: Claim, body: Callable[[Services, Cla
 def _settle(services: Services, claim: Claim, error: Exception) -> None:
     """Store what follows from the error; if even that fails, the lease runs out and the sweeper takes the step back."""
     try:
-        with services.database.transaction() as session:
-            wake_up = _next_state(services, claim, error)(session)
+        wake_up = services.database.insist(_next_state(services, claim, error), for_s=PATIENCE_S)
     except (LeaseLostError, StorageUnavailableError) as lost:
         log.warning("step_unsettled", error=lost.reason)
     else:

@@ -23,6 +23,8 @@ EPOCH_KEY = "rca:epoch"
 """Missing after Redis has lost its memory: then everything owed is sent again."""
 DUTY = "sweeper"
 DUTY_LEASE = timedelta(seconds=3)
+STALL_S = 1.0
+"""A round that comes this much late says that this process stood still."""
 
 
 class Sweeper:
@@ -34,6 +36,8 @@ class Sweeper:
         self._holder = str(uuid4())
         self._thread: threading.Thread | None = None
         self._is_interrupted = False
+        self._looked_at_s = time.monotonic()
+        self._judges_from_s = 0.0
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
@@ -54,6 +58,7 @@ class Sweeper:
 
     def sweep(self) -> bool:
         """Do one round; False where another process has the duty."""
+        self._note_round()
         with self._services.database.transaction() as session:
             if not leases.hold(session, DUTY, holder=self._holder, lease=DUTY_LEASE):
                 return False
@@ -62,7 +67,7 @@ class Sweeper:
         with self._services.database.transaction() as session:
             if is_memory_lost:
                 outbox.make_all_due(session, database_now(session))
-            wake_ups = agents.take_back_expired(session)
+            wake_ups = agents.take_back_expired(session) if self._may_judge() else []
             wake_ups += agents.expire_deadlines(session)
             agents.settle_cancelled(session)
             wake_ups += outbox.take_due(session, database_now(session))
@@ -74,6 +79,19 @@ class Sweeper:
         if wake_ups:
             log.info("round_swept", sent=len(wake_ups), duration_ms=round((time.monotonic() - started) * 1000))
         return True
+
+    def _note_round(self) -> None:
+        """Notice when this process stood still or had no database: then others may have too.
+
+        Their leases ran out for no fault of theirs, so they get the time of one lease to renew them.
+        """
+        now = time.monotonic()
+        if now - self._looked_at_s > STALL_S + self._services.settings.rca_sweep_s or self._is_interrupted:
+            self._judges_from_s = now + self._services.settings.rca_lease_s
+        self._looked_at_s = now
+
+    def _may_judge(self) -> bool:
+        return time.monotonic() >= self._judges_from_s
 
     def _has_lost_memory(self) -> bool:
         try:

@@ -1,10 +1,11 @@
 """The way to the database: engines, transactions, its clock."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from zlib import crc32
 
 from sqlalchemy import Engine, create_engine, event, func, select, text
@@ -19,6 +20,10 @@ POOL_SIZE = 10
 POOL_WAIT_S = 5
 BUSY_MS = 5000
 CONNECT_S = 5
+INSIST_PAUSE_S = (0.1, 1.0)
+"""Shortest and longest wait before a transaction is tried again while the database is away."""
+
+T = TypeVar("T")
 IDLE_MS = 8000
 """A transaction whose process says nothing for so long is rolled back: frozen, it would hold its locks for ever."""
 
@@ -95,6 +100,23 @@ class Database:
             if error.connection_invalidated:
                 raise StorageUnavailableError("the connection to the database was lost") from error
             raise
+
+    def insist(self, work: Callable[[Session], T], *, for_s: float) -> T:
+        """Run `work` in a transaction, again and again while the database is away, for so many seconds.
+
+        What a step has paid for is worth waiting for. The last `StorageUnavailableError` is raised when time is up.
+        """
+        ends, pause_s = time.monotonic() + for_s, INSIST_PAUSE_S[0]
+        while True:
+            try:
+                with self.transaction() as session:
+                    return work(session)
+            except StorageUnavailableError:
+                left_s = ends - time.monotonic()
+                if left_s <= 0:
+                    raise
+            time.sleep(min(pause_s, left_s))
+            pause_s = min(pause_s * 2, INSIST_PAUSE_S[1])
 
     def close(self) -> None:
         self.engine.dispose()
