@@ -256,6 +256,27 @@ class System:
 
     # What a user does
 
+    def rca(self, *arguments: str) -> str:
+        """Run one of the product's commands, and return what it prints."""
+        argv = [sys.executable, "-m", "worker.cli.main", *arguments]
+        done = subprocess.run(
+            argv, capture_output=True, text=True, env=self.environment, cwd=self.folder, timeout=30, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def revoke(self, agent_id: str) -> str | None:
+        """Revoke an agent's message, as Flower would; say whether a worker had it already. None if there is none."""
+        workers = self._app.control.inspect(timeout=1).reserved() or {}
+        in_line = {m["id"]: str(m["args"]) for messages in workers.values() for m in messages}
+        with Redis.from_url(self.redis_url) as redis:
+            headers = [json.loads(message)["headers"] for message in redis.lrange("rca", 0, -1)]
+        queued = {h["id"]: h["argsrepr"] for h in headers}
+        found = [i for i, arguments in (in_line | queued).items() if agent_id in arguments]
+        for message_id in found:
+            self._app.control.revoke(message_id)
+        return ("in line" if found[0] in in_line else "queued") if found else None
+
     def open(self, title: str, **fields: Any) -> str:
         """Report an incident, and return its investigation's id."""
         return pipeline.accept(self.services, incident(title, **fields), via="test").investigation_id
@@ -265,6 +286,11 @@ class System:
             redis.xadd("rca:incidents", {"event": payload})
 
     # What is to be seen
+
+    def pending_messages(self) -> int:
+        """Count the messages that a bridge has read and not acknowledged."""
+        with Redis.from_url(self.redis_url) as redis:
+            return int(redis.xpending("rca:incidents", "rca-intake")["pending"])
 
     def investigation(self, investigation_id: str) -> InvestigationRow:
         with self.services.database.transaction() as session:

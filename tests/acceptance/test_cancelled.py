@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.system import System, counts_in, reports, runs, times_run, wait_for
-from worker import pipeline
 from worker.domain.states import AgentStatus, InvestigationStatus
 
 Install = Callable[..., System]
 
 
 def cancel(system: System, investigation: str) -> None:
-    pipeline.cancel(system.services, investigation)
+    system.rca("investigations", "cancel", investigation)
 
 
 def test_cancelled_between_two_turns_nothing_new_starts(install: Install, tmp_path: Path) -> None:
@@ -36,12 +35,12 @@ def test_cancelled_between_two_turns_nothing_new_starts(install: Install, tmp_pa
 
 def test_cancelled_while_the_model_thinks_its_answer_starts_nothing(system: System) -> None:
     marker = "cancelled while asking"
-    system.provider.play(marker, [runs("uptime"), reports()], slow_once={1: 2})
+    system.provider.play(marker, [runs("uptime"), reports()], slow_once={1: 4})
 
     investigation = system.open(marker)
     system.wait_for_turn(marker, 1)
     cancel(system, investigation)
-    system.wait_for_status(investigation, InvestigationStatus.CANCELLED, within_s=6)
+    system.wait_for_status(investigation, InvestigationStatus.CANCELLED, within_s=10)
 
     assert system.agent(investigation).status == AgentStatus.CANCELLED
     assert [c.status for c in system.tool_calls(investigation).values()] in ([], ["allowed"])
@@ -57,14 +56,30 @@ def test_a_running_command_ends_with_the_investigation_it_runs_for(system: Syste
 
     investigation = system.open(marker)
     wait_for(lambda: times_run(counter), within_s=10, otherwise=lambda: system.describe(investigation))
-    asked_at = time.monotonic()
     cancel(system, investigation)
-    system.wait_for_status(investigation, InvestigationStatus.CANCELLED, within_s=5)
+    system.wait_for_status(investigation, InvestigationStatus.CANCELLED, within_s=4)
 
-    assert time.monotonic() - asked_at < 4
     assert not _processes_with(str(counter))
     assert times_run(counter) == 1
     assert system.provider.turns(marker) == {1: 1}
+
+
+def test_messages_revoked_before_they_started_cancel_their_investigations(install: Install) -> None:
+    system, busy, names = install(), "has the only slot", ("revoked in line for it", "revoked in the queue")
+    for name in (busy, *names):
+        system.provider.play(name, [reports()], slow_once={1: 8} if name == busy else None)
+    system.start_worker(slots=1)
+
+    first = system.open(busy)
+    system.wait_for_turn(busy, 1)
+    others = [system.open(name) for name in names]
+    places = [system.revoke(system.agent(other).id) for other in others]
+    for other in others:
+        system.wait_for_status(other, InvestigationStatus.CANCELLED, within_s=15)
+
+    assert places == ["in line", "queued"]
+    assert system.wait_until_completed(first)
+    assert [system.provider.turns(name) for name in names] == [{}, {}]
 
 
 def _processes_with(text: str) -> list[str]:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.system import Provider, System, counts_in, reports, runs, times_run
-from worker import pipeline
 from worker.domain.states import InvestigationStatus
 
 Install = Callable[..., System]
@@ -33,7 +32,7 @@ def test_a_provider_that_stays_down_fails_it_and_a_retry_repeats_nothing_finishe
     system.provider.go_down()
     failed = system.wait_for_status(first, InvestigationStatus.FAILED)
     system.provider.come_back()
-    again = pipeline.retry(system.services, first)
+    again = system.rca("investigations", "retry", first)
     report = system.wait_until_completed(again)
 
     assert failed.failure_class == "provider_unavailable"
