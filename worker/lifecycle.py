@@ -56,7 +56,7 @@ def leave(services: Services) -> None:
     its own late writes find another claim token.
     """
     grace_ends = time.monotonic() + services.settings.rca_grace_s
-    while services.heartbeat.running() and time.monotonic() < grace_ends:
+    while not services.heartbeat.is_idle and time.monotonic() < grace_ends:
         time.sleep(POLL_S)
     tokens = services.heartbeat.running()
     try:

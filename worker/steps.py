@@ -35,19 +35,24 @@ def run(
     services: Services, step: Step, agent_id: str, *, turn_no: int | None, body: Callable[[Services, Claim], None]
 ) -> None:
     """Claim the step and run its body. Safe to call more than once: one caller wins, the others end quietly."""
-    if services.stopping.is_set():
-        return  # the outbox sends the message again, to a process that stays
+    with services.heartbeat.busy():  # before the look at `stopping`: a process that leaves must not miss this step
+        if services.stopping.is_set():
+            return  # the outbox sends the message again, to a process that stays
+        claim = _claim(services, step, agent_id, turn_no=turn_no)
+        if claim is None:
+            return
+        names = structlog.contextvars.bound_contextvars(agent=agent_id, step=step.value, turn_no=claim.agent.turn_no)
+        with names, services.heartbeat.holding(claim.token, deadline=_deadline(claim)):
+            _run_claimed(services, claim, body)
+
+
+def _claim(services: Services, step: Step, agent_id: str, *, turn_no: int | None) -> Claim | None:
     try:
         with services.database.transaction() as session:
-            claim = agents.claim(session, agent_id, step, turn_no=turn_no, lease=services.lease)
+            return agents.claim(session, agent_id, step, turn_no=turn_no, lease=services.lease)
     except StorageUnavailableError as error:
         log.warning("claim_postponed", agent=agent_id, step=step.value, error=error.reason)
-        return  # nothing was claimed: the outbox sends the message again
-    if claim is None:
-        return
-    names = structlog.contextvars.bound_contextvars(agent=agent_id, step=step.value, turn_no=claim.agent.turn_no)
-    with names, services.heartbeat.holding(claim.token, deadline=_deadline(claim)):
-        _run_claimed(services, claim, body)
+        return None  # nothing was claimed: the outbox sends the message again
 
 
 def _deadline(claim: Claim) -> float:

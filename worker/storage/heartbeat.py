@@ -23,6 +23,7 @@ class Heartbeat:
         self._lease = lease
         self._every_s = every_s
         self._claims: dict[str, float] = {}
+        self._busy = 0
         self._mutex = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -36,6 +37,23 @@ class Heartbeat:
         if self._thread is not None:
             self._thread.join(timeout=self._every_s + 1)
         self._database.close()
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Count a step as under way, from before its claim to after its end."""
+        with self._mutex:
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._mutex:
+                self._busy -= 1
+
+    @property
+    def is_idle(self) -> bool:
+        """Say whether no step is under way in this process."""
+        with self._mutex:
+            return not self._busy
 
     @contextmanager
     def holding(self, token: str, *, deadline: float) -> Iterator[None]:
