@@ -5,6 +5,7 @@ WorkerError
 │   ├── ProviderUnavailableError      timeout, 5xx, refused connection
 │   ├── ProviderRateLimitedError      429; carries retry_after_s
 │   ├── MalformedAnswerError          the provider's answer could not be read
+│   ├── DeliveryPostponedError        a destination cannot take the report now
 │   └── StorageUnavailableError       no database, or no free connection
 ├── PermanentError                    again cannot help: the agent fails
 │   ├── ProviderAuthError             key missing, rejected, or without access
@@ -15,12 +16,14 @@ WorkerError
 │   ├── ContextOverflowError          the conversation no longer fits the window
 │   ├── RouteError                    a model name that leads nowhere
 │   ├── BudgetExceededError
+│   ├── DeliveryRefusedError          a destination will not take the report, however often it is sent
 │   └── MissingInputError             the incident names data that is not there
 ├── ToolError                         told to the model, which goes on
 │   ├── ToolDeniedError               a guardrail said no
 │   ├── ToolInputError                the arguments do not fit the tool
 │   └── ToolFailedError               the tool ran and did not succeed
 ├── LeaseLostError                    another holder has the step: roll back and end quietly
+├── StepCancelledError                somebody asked for the end: nothing more of this step starts
 └── UserError                         somebody's input is wrong; the message says what to do
     ├── ConfigError                   a setting
     ├── EventError                    an incident event
@@ -72,6 +75,10 @@ class MalformedAnswerError(ProviderError, TransientError):
     """The answer is not what the protocol promises (truncated JSON, HTML, no choices)."""
 
 
+class DeliveryPostponedError(TransientError):
+    """The destination did not answer, or answered that it cannot take the report now."""
+
+
 class StorageUnavailableError(TransientError):
     """The database does not answer or has no free connection."""
 
@@ -112,6 +119,10 @@ class BudgetExceededError(PermanentError):
     """The investigation's budget is spent."""
 
 
+class DeliveryRefusedError(PermanentError):
+    """The destination will not take the report, or there is no such destination any more."""
+
+
 class MissingInputError(PermanentError):
     """The incident names data that is not there."""
 
@@ -134,6 +145,10 @@ class ToolFailedError(ToolError):
 
 class LeaseLostError(WorkerError):
     """Somebody else has the step now: roll back and end quietly."""
+
+
+class StepCancelledError(WorkerError):
+    """A cancel was asked for, or the step is no longer ours: start nothing more."""
 
 
 class UserError(WorkerError):

@@ -31,6 +31,7 @@ Text = Annotated[str | None, BeforeValidator(_trimmed)]
 Url = Annotated[str, BeforeValidator(_trimmed), AfterValidator(_without_slash)]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
+Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
@@ -79,10 +80,26 @@ class Settings(BaseSettings):
     )
 
     # Budgets of one investigation
-    rca_max_turns: Annotated[int, Field(ge=1)] = Field(default=30, description="Model turns of one agent.")
+    rca_max_turns: Count = Field(default=30, description="Model turns of one agent.")
     rca_max_tokens: Count = Field(default=1_000_000, description="Tokens of one investigation, in and out.")
-    rca_max_cost_usd: Annotated[float, Field(ge=0)] = Field(default=5.0, description="Dollars of one investigation.")
-    rca_max_seconds: Seconds = Field(default=1800.0, description="Wall clock of one investigation.")
+    rca_max_cost_usd: Dollars = Field(default=5.0, description="Dollars of one investigation.")
+    rca_max_seconds: Annotated[float, Field(ge=0)] = Field(
+        default=1800.0, description="Wall clock of one investigation."
+    )
+
+    # Budgets of one UTC day; unset: none, 0: nothing may be spent
+    rca_day_tokens: Count | None = Field(default=None, description="Tokens of all investigations together in one day.")
+    rca_day_cost_usd: Dollars | None = Field(default=None, description="Dollars of all together in one day.")
+    rca_day_tokens_per_path: Count | None = Field(
+        default=None, description="Tokens of each `user_path` in one day; a path below it has its own."
+    )
+    rca_day_cost_usd_per_path: Dollars | None = Field(
+        default=None, description="Dollars of each `user_path` in one day; a path below it has its own."
+    )
+    rca_unpriced_usd_per_mtok: Dollars = Field(
+        default=20.0,
+        description="What a million tokens of unknown price count as in every budget of dollars: never as nothing.",
+    )
 
     # Incidents
     rca_window_before_s: Seconds = Field(default=3600.0, description="Window of an incident before its start.")
@@ -92,6 +109,22 @@ class Settings(BaseSettings):
     )
     rca_stream: str = Field(default="rca:incidents", description="Redis stream that events arrive on.")
     rca_list: str = Field(default="rca:incidents:list", description="Redis list accepted besides.")
+
+    rca_on_resolve: Literal["continue", "finish", "cancel"] = Field(
+        default="continue",
+        description="What an investigation does when its incident is over: go on, report what it has, or end.",
+    )
+    rca_retention_days: Annotated[float, Field(ge=0)] = Field(
+        default=0, description="Days after which workers delete what is finished, like `rca purge`; 0: never."
+    )
+
+    # Deliveries
+    rca_delivery_webhook_url: Key = Field(default=None, description="Where every report is posted as JSON.")
+    rca_delivery_webhook_secret: Key = Field(default=None, description="Signs what is posted there (HMAC-SHA256).")
+    rca_delivery_attempts: Annotated[int, Field(ge=1)] = Field(
+        default=8, description="How often a report is sent before its delivery has failed."
+    )
+    rca_delivery_timeout_s: Seconds = Field(default=10.0, description="One attempt to deliver a report.")
 
     # Models (names as in the LLM provider documentation they come from)
     llm_provider_mode: Text = Field(default=None, description="`openrouter`, `direct` or one provider's name.")

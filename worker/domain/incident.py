@@ -39,6 +39,21 @@ _SEVERITY_WORDS = {
 }
 
 
+class Budget(BaseModel):
+    """What one investigation may take, where that is less than what the operator allows; 0 is a value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="Budget")
+
+    max_turns: Annotated[int, Field(ge=0)] | None = Field(default=None, description="Model turns of one agent.")
+    max_tokens: Annotated[int, Field(ge=0)] | None = Field(default=None, description="Tokens, in and out.")
+    max_cost_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="Dollars; a price that is unknown counts by the operator's ceiling."
+    )
+    max_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="Wall clock from its start."
+    )
+
+
 class IncidentEvent(BaseModel):
     """One alert as an alerting system sends it. Only `title` is required; all times carry a zone."""
 
@@ -52,6 +67,9 @@ class IncidentEvent(BaseModel):
     service: ShortText | None = Field(default=None, description="Where it alerted; not necessarily the cause.")
     started_at: AwareDatetime | None = Field(default=None, description="When it began; absent: on arrival.")
     ended_at: AwareDatetime | None = Field(default=None, description="When it ended; absent: still going on.")
+    resolved: bool = Field(
+        default=False, description="True: this only says that what was reported before is over; it opens nothing."
+    )
     description: Annotated[str, StringConstraints(max_length=20_000)] = Field(
         default="", description="Whatever the source says beyond the title."
     )
@@ -71,6 +89,9 @@ class IncidentEvent(BaseModel):
     local_only: bool = Field(default=False, description="Only models whose route keeps data on this host.")
     model: ShortText | None = Field(default=None, description="The model to investigate with.")
     llm: dict[str, Any] | None = Field(default=None, description="The caller's own model account.")
+    budget: Budget | None = Field(
+        default=None, description="Lower bounds than the operator's for this investigation; higher ones change nothing."
+    )
 
     @field_validator("severity", mode="before")
     @classmethod

@@ -90,6 +90,20 @@ def queue_of(step: Step, kind: AgentKind) -> Queue:
     return {Step.JUDGE: Queue.GUARDRAIL, Step.ACT: Queue.TOOLS, Step.PUBLISH: Queue.REPORTS}[step]
 
 
+class DeliveryStatus(StrEnum):
+    """Where a report owed to a destination stands."""
+
+    WAITING = "waiting"  # new, or to be tried again at its time
+    DUE = "due"  # a worker was told
+    SENDING = "sending"
+    DELIVERED = "delivered"
+    FAILED = "failed"  # refused, or tried as often as allowed; a person may send it again
+
+    @property
+    def is_final(self) -> bool:
+        return self in {self.DELIVERED, self.FAILED}
+
+
 class ToolCallStatus(StrEnum):
     PROPOSED = "proposed"  # asked for by the model, no rule has decided: the judge will
     ALLOWED = "allowed"  # may run

@@ -1,6 +1,6 @@
 """An agent as a step sees it: who it is, and what was said so far."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -87,6 +87,8 @@ class Transcript:
     event: IncidentEvent
     started_at: datetime
     turns: tuple[Turn, ...] = ()
+    resolved_at: datetime | None = None
+    """When the monitors said it was over, if they did while it was investigated."""
 
     @property
     def calls(self) -> tuple[ToolCall, ...]:
@@ -108,10 +110,26 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Amount:
+    """What budgets count: where tokens or their price are unknown, what they are taken to be."""
+
+    tokens: int = 0
+    cost_usd: float = 0.0
+
+    def __add__(self, other: "Amount") -> "Amount":
+        return Amount(self.tokens + other.tokens, self.cost_usd + other.cost_usd)
+
+
+@dataclass(frozen=True)
 class Spent:
-    """What an investigation has used. `cost_usd` leaves out calls whose price is unknown (`unpriced_calls`)."""
+    """What an investigation has used.
+
+    `tokens` and `cost_usd` are what is known: they leave out what providers did not say and calls whose price is
+    unknown (`unpriced_calls`). `counted` is what budgets count, calls in flight included.
+    """
 
     tokens: int = 0
     cost_usd: float = 0.0
     unpriced_calls: int = 0
     elapsed_s: float = 0.0
+    counted: Amount = field(default_factory=Amount)

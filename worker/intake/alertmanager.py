@@ -83,6 +83,7 @@ def _event(alert: Alert, notification: Notification, raw: dict[str, Any]) -> Inc
         "service": _first(alert.labels, _SERVICE_LABELS)[:_MAX_NAME].strip() or None,
         "started_at": None if alert.starts_at.year == _YEAR_NONE else alert.starts_at,
         "ended_at": _ended_at(alert),
+        "resolved": alert.status == "resolved",
         "description": _first(alert.annotations, _DESCRIPTIONS)[:_MAX_DESCRIPTION],
         "labels": _labels(alert.labels),
         "links": _links(alert, notification, raw),

@@ -96,7 +96,7 @@ def note_before(transcript: Transcript, bound: Bound) -> str | None:
 
 
 def _incident(transcript: Transcript, scene: Scene) -> str:
-    event = transcript.event.model_dump(mode="json", exclude={"raw", "llm", "model", "idempotency_key"})
+    event = transcript.event.model_dump(mode="json", exclude={"raw", "llm", "model", "idempotency_key", "resolved"})
     event["started_at"] = _moment(transcript.started_at)
     payload = {"event": event, "window": _iso(scene.window), "sources": dict(scene.sources)}
     return fence(json.dumps(payload, indent=1, ensure_ascii=False), scene.nonce)
