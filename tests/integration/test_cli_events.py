@@ -234,7 +234,7 @@ def test_an_event_that_outgrows_its_bounds_without_its_secrets_is_rejected(url: 
     services = build_services(url, ScriptedModel([]))
     event = incident(title="x" * 488 + " token=abcd")
 
-    with pytest.raises(EventError, match="title: too long once secrets are taken out"):
+    with pytest.raises(EventError, match="title: does not fit once what looks like a secret is redacted"):
         acceptor(services)(event, "stream", "1-1")
 
     close_services(services)

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import click
 import structlog
-from pydantic import ValidationError
 
 from worker import pipeline
 from worker.bootstrap import build_services
@@ -17,7 +16,6 @@ from worker.cli.stored import open_database
 from worker.cli.system import connect_redis, find_settings, redis_address
 from worker.cli.upfile import find_redis_url
 from worker.domain.incident import IncidentEvent
-from worker.errors import EventError
 from worker.intake.bridge import Bridge, Names
 from worker.ops.logging import configure_logging
 from worker.services import Services
@@ -63,14 +61,10 @@ def run_intake(settings: Settings, stopping: threading.Event) -> None:
 
 
 def acceptor(services: Services) -> Callable[[IncidentEvent, str, str], None]:
-    """Return what the bridge hands events to: `EventError` for one that is no event without its secrets."""
+    """Return what the bridge hands events to."""
 
     def accept(event: IncidentEvent, via: str, delivery: str) -> None:
-        try:
-            pipeline.accept(services, event, via=via, delivery=delivery)
-        except ValidationError as error:
-            names = sorted({str(detail["loc"][0]) for detail in error.errors() if detail["loc"]})
-            raise EventError(f"{', '.join(names)}: too long once secrets are taken out; shorten it") from None
+        pipeline.accept(services, event, via=via, delivery=delivery)
 
     return accept
 
