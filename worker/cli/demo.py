@@ -103,11 +103,12 @@ def _show(stack: Stack, report: Report, truth: Truth) -> None:
     page = stack.home / "report.html"
     page.write_text(render_page(report))
     click.echo(f"\n{render_plain(report)}\n")
+    shown = report.evidence[0].id if report.evidence else "ID"
     injected = f"{truth.kind} in {truth.culprit}" if truth.kind else "nothing: the alert is a false alarm"
     click.echo(f"injected fault     {injected}")
     click.echo(f"the page           {stack.up.local_url}/investigations/{report.investigation_id}")
     click.echo(f"the page, a file   {page.resolve()}")
-    click.echo(f"one evidence       RCA_HOME={stack.home} rca report show {report.investigation_id} --evidence ID")
+    click.echo(f"one evidence       RCA_HOME={stack.home} rca report show {report.investigation_id} --evidence {shown}")
 
 
 def _stay(stack: Stack, *, is_kept: bool) -> None:

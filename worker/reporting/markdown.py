@@ -5,6 +5,7 @@ import re
 from worker.domain.report import Citation, Report
 from worker.reporting import words
 from worker.reporting.inert import one_line, show_hidden
+from worker.reporting.quoting import readable
 from worker.reporting.templating import environment
 
 _SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")  # an underscore inside a word is harmless
@@ -57,7 +58,7 @@ def render_markdown(report: Report) -> str:
 
     def cite(citation: Citation) -> str:
         label = link(citation.evidence_id)
-        return f"{label} “{escape(citation.quote)}”" if citation.quote else label
+        return f"{label} “{escape(readable(citation.quote))}”" if citation.quote else label
 
     def link(evidence_id: str) -> str:
         if evidence_id not in known:

@@ -6,6 +6,7 @@ from worker.domain.report import Citation, Evidence, Report, RootCause
 from worker.errors import NotFoundError
 from worker.reporting import words
 from worker.reporting.inert import one_line, show_hidden
+from worker.reporting.quoting import readable
 
 WIDTH = 100
 
@@ -91,7 +92,7 @@ def _cause(number: int, cause: RootCause) -> str:
 
 
 def _citation(citation: Citation) -> str:
-    return f"[{citation.evidence_id}] “{citation.quote}”" if citation.quote else f"[{citation.evidence_id}]"
+    return f"[{citation.evidence_id}] “{readable(citation.quote)}”" if citation.quote else f"[{citation.evidence_id}]"
 
 
 def _cited(text: str, citations: tuple[Citation, ...]) -> str:

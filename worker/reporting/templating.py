@@ -7,6 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from worker.reporting.inert import show_hidden
+from worker.reporting.quoting import readable
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -14,7 +15,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 @cache
 def environment(*, html: bool) -> Environment:
     """Return the environment for pages (everything escaped) or for plain text (the caller escapes)."""
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=html,  # noqa: S701 - off only for Markdown, whose filters escape every value
         undefined=StrictUndefined,
@@ -23,6 +24,8 @@ def environment(*, html: bool) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    made.filters["readable"] = readable
+    return made
 
 
 def _without_hidden(value: object) -> object:
