@@ -5,12 +5,15 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from tests.acceptance.system import Provider, System
 from tests.servers import PostgresServer, RedisServer
 
 Install = Callable[..., System]
-_redis_databases = count(1)
+_installed = count()
+_FIRST, _OWN = 1, 14
+"""Redis has sixteen databases: the first is the shared installation's, the last that of small budgets."""
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +53,9 @@ def install(
     def build(**environment: str) -> System:
         folder = tmp_path / f"system-{len(made)}"
         folder.mkdir()
-        redis_url = redis_server.url.removesuffix("/0") + f"/{next(_redis_databases) % 16}"
+        redis_url = redis_server.url.removesuffix("/0") + f"/{_FIRST + next(_installed) % _OWN}"
+        with Redis.from_url(redis_url) as redis:
+            redis.flushdb()
         url = postgres_server.create_database()
         made.append(System(folder, database_url=url, redis_url=redis_url, provider=provider, **environment))
         return made[-1]
