@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime
 
-from worker.domain.conversation import ModelAnswer, ModelRequest, Route, ToolRequest
+from worker.budgeting import NextAsk
+from worker.domain.conversation import ModelAnswer, ModelRequest, ToolRequest
 from worker.domain.states import Purpose
-from worker.domain.transcript import Claim, Limits
-from worker.errors import TransientError, WorkerError
+from worker.domain.transcript import Amount, Claim
+from worker.errors import MalformedAnswerError, ModelRefusedError, TransientError, WorkerError
+from worker.investigation.budget import count_call
 from worker.llm.prices import cost_usd
 from worker.ops import metrics
 from worker.ops.redaction import Redactor
@@ -13,32 +15,34 @@ from worker.services import Services
 from worker.settings import Settings
 from worker.storage import usage
 
-
-def limits_of(settings: Settings) -> Limits:
-    return Limits(
-        max_turns=settings.rca_max_turns,
-        max_tokens=settings.rca_max_tokens,
-        max_cost_usd=settings.rca_max_cost_usd,
-        max_seconds=settings.rca_max_seconds,
-    )
+BILLED_FAILURES = (MalformedAnswerError, ModelRefusedError)
+"""The provider answered: what nobody could read, or what it would not say, is paid for too."""
 
 
-def ask(
-    services: Services, claim: Claim, *, purpose: Purpose, route: Route, request: ModelRequest
-) -> tuple[ModelAnswer, usage.Call]:
-    """Ask the model; return its answer without secrets, and the booking to store. A failed call is booked here.
+def ask(services: Services, claim: Claim, next_ask: NextAsk, request: ModelRequest) -> tuple[ModelAnswer, usage.Call]:
+    """Ask the model what is reserved; return its answer without secrets, and the booking to store over it.
 
-    Raises the typed errors of the provider client, and `TransientError` when no time is left.
+    A failed call is booked here. Raises the typed errors of the provider client, and `TransientError` when no time
+    is left.
     """
-    timeout_s = _timeout_s(services.settings, claim, purpose)
+    route = next_ask.route
+    timeout_s = _timeout_s(services.settings, claim, next_ask.purpose)
     try:
         answer = services.model.ask(request, route=route, timeout_s=timeout_s)
     except WorkerError as error:
-        _book_failure(services, claim, usage.Call(purpose, route, error.reason))
+        counted = next_ask.call.amount if isinstance(error, BILLED_FAILURES) else Amount()
+        _book_failure(services, claim, usage.Call(next_ask.purpose, route, error.reason, counted=counted))
         raise
     cost = cost_usd(answer.usage, route.price)
     booking = usage.Call(
-        purpose, route, "ok", answer.usage, cost_usd=cost, attempts=answer.attempts, latency_ms=answer.latency_ms
+        next_ask.purpose,
+        route,
+        usage.OK,
+        answer.usage,
+        cost_usd=cost,
+        attempts=answer.attempts,
+        latency_ms=answer.latency_ms,
+        counted=count_call(next_ask.call, answer.usage, cost),
     )
     _count(booking)
     return _without_secrets(services.redactor, answer), booking
@@ -68,7 +72,7 @@ def _timeout_s(settings: Settings, claim: Claim, purpose: Purpose) -> float:
 def _book_failure(services: Services, claim: Claim, call: usage.Call) -> None:
     metrics.MODEL_CALLS.labels(purpose=call.purpose, model=call.route.label, outcome=call.outcome).inc()
     with services.database.transaction() as session:
-        usage.book(session, claim.agent, call)
+        usage.book(session, claim, call)
 
 
 def _count(call: usage.Call) -> None:

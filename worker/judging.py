@@ -5,13 +5,15 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
-from worker.asking import ask, limits_of
+from worker.asking import ask
+from worker.budgeting import expect, reserve
 from worker.domain.conversation import Route
 from worker.domain.states import JudgeVerdict, Purpose, ToolCallStatus
-from worker.domain.transcript import Claim, Spent, ToolCall
+from worker.domain.transcript import Claim, ToolCall
 from worker.errors import LeaseLostError, StorageUnavailableError, WorkerError
 from worker.guardrails import judge as guard
 from worker.guardrails.judge import JudgedCommand, Judgement
+from worker.investigation.budget import Stage
 from worker.ops import metrics
 from worker.services import Services
 from worker.storage import transcripts, usage, verdicts
@@ -35,7 +37,7 @@ class _Asked:
     booking: usage.Call | None = None
 
 
-def judge(services: Services, claim: Claim, *, calls: tuple[ToolCall, ...], user_path: str, spent: Spent) -> Judged:
+def judge(services: Services, claim: Claim, *, calls: tuple[ToolCall, ...], user_path: str) -> Judged:
     """Decide every open command of the turn. Whatever goes wrong on the way is a denial, never an allowance."""
     route = claim.agent.judge_route
     model = route.label if route else "none"
@@ -48,7 +50,7 @@ def judge(services: Services, claim: Claim, *, calls: tuple[ToolCall, ...], user
         kept = verdicts.find(session, list(keys.values()))
     known = {i: Judgement(*kept[key]) for i, key in keys.items() if key in kept}
     unknown = [c for c in commands if c.id not in known]
-    asked = _ask(services, claim, route, commands=unknown, spent=spent) if unknown else _Asked({})
+    asked = _ask(services, claim, route, commands=unknown) if unknown else _Asked({})
     fresh = {keys[i]: judgement for i, judgement in asked.judgements.items() if judgement.is_answered}
     return Judged(_settled(calls, known | asked.judgements), fresh, asked.booking, model)
 
@@ -60,38 +62,30 @@ def store(session: Session, claim: Claim, judged: Judged) -> None:
     for key, judgement in judged.fresh.items():
         verdicts.keep(session, key, verdict=judgement.verdict, reason=judgement.reason, model=judged.model)
     if judged.booking is not None:
-        usage.book(session, claim.agent, judged.booking)
+        usage.book(session, claim, judged.booking)
 
 
 def _command(call: ToolCall, role: str) -> JudgedCommand:
     return JudgedCommand(id=call.evidence_id, command=call.command or "", tool=call.tool, role=role)
 
 
-def _ask(
-    services: Services, claim: Claim, route: Route | None, *, commands: list[JudgedCommand], spent: Spent
-) -> _Asked:
+def _ask(services: Services, claim: Claim, route: Route | None, *, commands: list[JudgedCommand]) -> _Asked:
     ids = [c.id for c in commands]
-    refusal = _refusal(services, route, spent)
-    if refusal is not None or route is None:
-        return _Asked(guard.denied_all(ids, refusal or "there is no judge"))
+    if route is None:
+        return _Asked(guard.denied_all(ids, "no rule proves it read-only and there is no model to judge it"))
+    request = guard.judge_request(commands)
+    next_ask = expect(services, claim, Purpose.JUDGE, route=route, request=request)
+    bound = reserve(services, claim, next_ask)
+    if bound.stage is Stage.SPENT:
+        reason = f"no rule proves it read-only and the budget leaves no room for the judge: {bound.reason}"
+        return _Asked(guard.denied_all(ids, reason))
     try:
-        request = guard.judge_request(commands)
-        answer, booking = ask(services, claim, purpose=Purpose.JUDGE, route=route, request=request)
+        answer, booking = ask(services, claim, next_ask, request)
     except (LeaseLostError, StorageUnavailableError):
         raise  # says nothing of the judge: the step is tried again
     except WorkerError as error:
         return _Asked(guard.denied_all(ids, f"the judge did not answer ({error.reason})"))
     return _Asked(guard.parse_verdicts(answer, ids), booking)
-
-
-def _refusal(services: Services, route: Route | None, spent: Spent) -> str | None:
-    """Say why the judge cannot be asked at all; None if it can."""
-    limits = limits_of(services.settings)
-    if route is None:
-        return "no rule proves it read-only and there is no model to judge it"
-    if spent.tokens >= limits.max_tokens or spent.cost_usd >= limits.max_cost_usd:
-        return "no rule proves it read-only and the budget leaves no room for the judge"
-    return None
 
 
 def _settled(calls: tuple[ToolCall, ...], judgements: Mapping[str, Judgement]) -> tuple[ToolCall, ...]:

@@ -4,34 +4,41 @@ Each step claims its agent's row first and commits its result together with what
 again. What goes wrong inside a step becomes a state in `worker.steps`. Start reading here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 import structlog
-from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from worker import acting, judging, material, steps
-from worker.asking import ask, limits_of
+from worker import acting, arriving, budgeting, judging, material, steps
+from worker.asking import ask
 from worker.domain.conversation import ModelAnswer
 from worker.domain.incident import IncidentEvent
 from worker.domain.report import Report
 from worker.domain.states import AgentStatus, InvestigationStatus, Purpose, Step, ToolCallStatus
 from worker.domain.transcript import Agent, Claim, ToolCall, Turn
-from worker.errors import EventError, RouteError
+from worker.errors import RouteError
 from worker.guardrails.pipeline import decide
-from worker.intake.fingerprint import fingerprint
+from worker.intake.events import Offer
 from worker.investigation import budget, decisions, messages
 from worker.investigation.conclusion import conclude
 from worker.llm.routing import Role
 from worker.ops import metrics
 from worker.services import Services
-from worker.storage import admission, agents, incidents, interventions, investigations, reports, transcripts, usage
+from worker.storage import (
+    admission,
+    agents,
+    deliveries,
+    interventions,
+    investigations,
+    reports,
+    transcripts,
+    usage,
+)
 from worker.storage.admission import Routes
-from worker.storage.incidents import Accepted, Arrival
+from worker.storage.incidents import Accepted
 from worker.storage.outbox import WakeUp
+from worker.storage.queue import Room
 
 log = structlog.get_logger()
 
@@ -43,42 +50,31 @@ def accept(services: Services, event: IncidentEvent, *, via: str, delivery: str 
 
     The same idempotency key again is answered with the first ids.
     """
-    clean = _scrubbed(services, event)
-    key = event.idempotency_key or delivery or str(uuid4())
-    arrival = Arrival(clean, fingerprint(clean), key, via)
-    fold_window = timedelta(seconds=services.settings.rca_fold_window_s)
-    with services.database.transaction() as session:
-        accepted = incidents.accept(session, arrival, fold_window=fold_window)
-    outcome = "folded" if accepted.is_folded else "accepted" if accepted.is_new else "repeated"
-    metrics.EVENTS.labels(source=clean.source, outcome=outcome).inc()
-    log.info("event_accepted", incident=accepted.incident_id, investigation=accepted.investigation_id, outcome=outcome)
-    admit_waiting(services)
+    (accepted,) = accept_many(services, [Offer(event, via, delivery)])
     return accepted
 
 
-def _scrubbed(services: Services, event: IncidentEvent) -> IncidentEvent:
-    """Give the event a start and take secrets out of it before anything is stored."""
-    fields = services.redactor.scrub_json(event.model_dump(mode="json"))
-    fields["started_at"] = fields["started_at"] or datetime.now(UTC).isoformat()
-    try:
-        return IncidentEvent.model_validate(fields)
-    except ValidationError as error:
-        names = ", ".join(sorted({str(e["loc"][0]) for e in error.errors()}))
-        raise EventError(f"{names}: does not fit once what looks like a secret is redacted; send it without") from None
+def accept_many(services: Services, offers: Sequence[Offer]) -> list[Accepted]:
+    """Take many in, all or none, and start as many investigations at once as they opened, if those may run."""
+    accepted = arriving.take(services, offers)
+    admit_waiting(services, at_most=sum(one.opened for one in accepted))
+    return accepted
 
 
-def admit_waiting(services: Services) -> int:
+def admit_waiting(services: Services, *, at_most: int | None = None) -> int:
     """Start queued investigations while more may run. Returns how many were looked at."""
     admitted = 0
-    while _admit_one(services):
+    while admitted != at_most and _admit_one(services):
         admitted += 1
     return admitted
 
 
 def _admit_one(services: Services) -> bool:
     settings = services.settings
+    room = Room(settings.rca_max_running, settings.rca_max_running_per_path)
     with services.database.transaction() as session:
-        found = admission.next_to_admit(session, max_running=settings.rca_max_running)
+        gate = budgeting.DayGate(services, session)
+        found = None if gate.is_closed else admission.next_to_admit(session, room=room, may_run=gate.may_run)
         if found is None:
             return False
         investigation, event = found
@@ -88,7 +84,7 @@ def _admit_one(services: Services) -> bool:
             failed = InvestigationStatus.FAILED
             investigations.finish(session, investigation.id, failed, failure_class=error.reason, reason=str(error))
             return True
-        wake_up = admission.admit(session, investigation, routes, max_seconds=settings.rca_max_seconds)
+        wake_up = admission.admit(session, investigation, routes, limits=budgeting.limits_of(settings, event.budget))
     services.send([wake_up] if wake_up else [])
     return True
 
@@ -112,19 +108,18 @@ def _turn(services: Services, claim: Claim) -> None:
     agent = claim.agent
     with services.database.transaction() as session:
         transcript = transcripts.load(session, agent.id)
-        spent = usage.spent(session, agent.investigation_id)
     toolbox = acting.toolbox_for(services, transcript)
     scene = messages.Scene(agent.nonce, material.window_of(services, transcript), toolbox.sources())
     draft = messages.Draft(transcript, scene, toolbox.definitions(), agent.route)
     request = messages.build_request(draft, budget.Bound(budget.Stage.OPEN))
-    call = messages.next_call(request, turn_no=agent.turn_no, route=agent.route)
-    bound = budget.check_budget(limits_of(services.settings), spent, call)
+    next_ask = budgeting.expect(services, claim, Purpose.RCA, route=agent.route, request=request)
+    bound = budgeting.reserve(services, claim, next_ask)
     if bound.stage is budget.Stage.SPENT:
         _commit(services, claim, AgentStatus.PUBLISHING, partial=bound.reason)
         return
     if bound.stage is budget.Stage.LAST:
         request = messages.build_request(draft, bound)
-    answer, booking = ask(services, claim, purpose=Purpose.RCA, route=agent.route, request=request)
+    answer, booking = ask(services, claim, next_ask, request)
     judges_all = services.settings.guardrails_judge == "every"
     rules = decisions.Rules(toolbox, lambda command: decide(command, policy=services.policy), bound, judges_all)
     outcome = decisions.follow(answer, transcript=transcript, agent=agent, rules=rules)
@@ -132,7 +127,7 @@ def _turn(services: Services, claim: Claim) -> None:
 
     def store(session: Session) -> None:
         transcripts.add_turn(session, claim, turn)
-        usage.book(session, agent, booking)
+        usage.book(session, claim, booking)
 
     _commit(services, claim, outcome.to, partial=outcome.partial, store=store)
     metrics.TURNS.labels(purpose=Purpose.RCA, model=agent.route.label).inc()
@@ -181,8 +176,7 @@ def _judge(services: Services, claim: Claim) -> None:
     with services.database.transaction() as session:
         calls = transcripts.calls_of(session, claim.agent.id)[claim.agent.turn_no]
         path = investigations.get(session, claim.agent.investigation_id).user_path
-        spent = usage.spent(session, claim.agent.investigation_id)
-    judged = judging.judge(services, claim, calls=calls, user_path=path, spent=spent)
+    judged = judging.judge(services, claim, calls=calls, user_path=path)
     _commit(services, claim, decisions.next_status(judged.calls), store=lambda s: judging.store(s, claim, judged))
 
 
@@ -217,6 +211,7 @@ def _publish(services: Services, claim: Claim) -> None:
 
     def store(session: Session) -> None:
         reports.add(session, clean)
+        deliveries.owe(session, clean.investigation_id, services.destinations)
         completed = InvestigationStatus.COMPLETED
         investigations.finish(session, clean.investigation_id, completed, verdict=clean.verdict)
 

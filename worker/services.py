@@ -1,7 +1,7 @@
 """What one process works with: built once in `bootstrap`, handed to every step."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -10,10 +10,11 @@ from worker.domain.conversation import ModelAnswer, ModelRequest, Route
 from worker.guardrails.policy import Policy
 from worker.llm.routing import Router
 from worker.ops.redaction import Redactor
+from worker.reporting.destinations.port import Destination
 from worker.settings import Settings
 from worker.storage.database import Database
 from worker.storage.heartbeat import Heartbeat
-from worker.storage.outbox import WakeUp
+from worker.storage.spending import RecentDay
 
 
 class Model(Protocol):
@@ -22,9 +23,20 @@ class Model(Protocol):
     def ask(self, request: ModelRequest, *, route: Route, timeout_s: float) -> ModelAnswer: ...
 
 
+class Message(Protocol):
+    """What goes on the queue: a task's name, its arguments (ids only), and where it stands in line."""
+
+    @property
+    def task(self) -> str: ...
+    @property
+    def arguments(self) -> tuple[str | int, ...]: ...
+    @property
+    def queue(self) -> str: ...
+
+
 @dataclass(frozen=True)
 class Services:
-    """Everything a step needs. `send` puts wake-ups on the queue and never raises: the outbox sends again."""
+    """Everything a step needs. `send` puts messages on the queue and never raises: what is owed is sent again."""
 
     settings: Settings
     database: Database
@@ -33,8 +45,10 @@ class Services:
     router: Router
     redactor: Redactor
     policy: Policy
-    send: Callable[[Iterable[WakeUp]], None]
+    send: Callable[[Iterable[Message]], None]
+    destinations: Mapping[str, Destination] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
+    recent_day: RecentDay = field(default_factory=RecentDay)
 
     @property
     def lease(self) -> timedelta:

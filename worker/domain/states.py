@@ -140,3 +140,7 @@ class Purpose(StrEnum):
     ASK = "ask"
     PROBE = "probe"
     GATEWAY = "gateway"
+
+
+ASIDE = (Purpose.JUDGE, Purpose.VERIFY)
+"""Asked beside an agent's conversation, in the same turn."""

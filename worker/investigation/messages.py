@@ -17,8 +17,8 @@ from worker.domain.conversation import (
 )
 from worker.domain.incident import TimeWindow
 from worker.domain.states import ToolCallStatus
-from worker.domain.transcript import ToolCall, Transcript, Turn
-from worker.investigation.budget import CHARS_PER_TOKEN, Bound, NextCall, Stage, expected_tokens
+from worker.domain.transcript import JoinedAlert, News, ToolCall, Transcript, Turn
+from worker.investigation.budget import CHARS_PER_TOKEN, Bound, Stage, expected_tokens
 from worker.investigation.fence import fence
 from worker.investigation.prompts import prompt_version, render_prompt
 from worker.investigation.submission import SUBMIT_REPORT
@@ -27,7 +27,9 @@ WINDOW_SHARE = 0.7
 """Old outputs shrink when the conversation would fill more of the context window than this."""
 KEPT_TURNS = 2
 """The newest turns are never shrunk."""
-PROMPTS = ("investigator", "incident", "nudge", "last_turn")
+PROMPTS = ("investigator", "incident", "news", "nudge", "last_turn")
+JOINED_CHARS = 300
+"""What is told of the description of an alert that joins."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Draft:
 def build_request(draft: Draft, bound: Bound) -> ModelRequest:
     """Return the next call: everything said so far, with the tools that may still be used."""
     is_last = bound.stage is Stage.LAST
-    note = note_before(draft.transcript, bound)
+    note = note_before(draft.transcript, bound, draft.scene.nonce)
     said = build_messages(_fitted(draft.transcript, draft.route), draft.scene)
     return ModelRequest(
         messages=(*said, UserMessage(text=note)) if note else said,
@@ -62,11 +64,11 @@ def build_request(draft: Draft, bound: Bound) -> ModelRequest:
     )
 
 
-def next_call(request: ModelRequest, *, turn_no: int, route: Route) -> NextCall:
-    """Return what this call is expected to take, by the size of its request."""
+def request_tokens(request: ModelRequest) -> int:
+    """Return what this call is expected to use, by the size of its request."""
     said = sum(len(m.text) for m in request.messages) + sum(_asked_chars(m) for m in request.messages)
     offered = sum(len(t.description) + len(str(t.parameters)) for t in request.tools)
-    return NextCall(turn_no, expected_tokens(said + offered), route.price)
+    return expected_tokens(said + offered)
 
 
 def _asked_chars(message: Message) -> int:
@@ -87,16 +89,34 @@ def build_messages(transcript: Transcript, scene: Scene) -> tuple[Message, ...]:
     return (*opening, *(m for turn in transcript.turns for m in _turn_messages(turn, scene.nonce)))
 
 
-def note_before(transcript: Transcript, bound: Bound) -> str | None:
-    """Return what the user side says before the next turn, if anything."""
-    if bound.stage is Stage.LAST:
-        return render_prompt("last_turn", reason=bound.reason)
+def note_before(transcript: Transcript, bound: Bound, nonce: str) -> str | None:
+    """Return what the user side says before the next turn, if anything: what joined meanwhile, what to do now."""
     last = transcript.last_turn
-    return render_prompt("nudge") if last is not None and not last.calls else None
+    said = [_news(transcript.news, nonce)] if transcript.news is not None and transcript.news.count else []
+    if bound.stage is Stage.LAST:
+        said.append(render_prompt("last_turn", reason=bound.reason))
+    elif last is not None and not last.calls:
+        said.append(render_prompt("nudge"))
+    return "\n\n".join(said) or None
+
+
+def _news(news: News, nonce: str) -> str:
+    payload = {
+        "told_again": news.repeats,
+        "joined": [_joined(alert) for alert in news.joined],
+        "joined_and_not_listed": news.unlisted,
+    }
+    said = {name: value for name, value in payload.items() if value}
+    return render_prompt("news", alerts=fence(json.dumps(said, indent=1, ensure_ascii=False), nonce))
+
+
+def _joined(alert: JoinedAlert) -> dict[str, object]:
+    told = {"why": alert.reason, "service": alert.service, "severity": alert.severity, "title": alert.title}
+    return told | {"started_at": _moment(alert.started_at), "description": alert.description[:JOINED_CHARS]}
 
 
 def _incident(transcript: Transcript, scene: Scene) -> str:
-    event = transcript.event.model_dump(mode="json", exclude={"raw", "llm", "model", "idempotency_key", "resolved"})
+    event = transcript.event.model_dump(mode="json", exclude={"raw", "llm", "model", "idempotency_key", "resolved", "budget"})
     event["started_at"] = _moment(transcript.started_at)
     payload = {"event": event, "window": _iso(scene.window), "sources": dict(scene.sources)}
     return fence(json.dumps(payload, indent=1, ensure_ascii=False), scene.nonce)

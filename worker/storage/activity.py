@@ -118,7 +118,9 @@ def _turns(session: Session, investigation_id: str) -> tuple[DoneTurn, ...]:
 def _failed_asks(session: Session, investigation_id: str) -> tuple[FailedAsk, ...]:
     row = UsageRow
     wanted = select(row.id, row.purpose, row.provider, row.model, row.outcome, row.created_at)
-    failed = wanted.where(row.investigation_id == investigation_id, row.outcome != "ok").order_by(row.id)
+    failed = wanted.where(
+        row.investigation_id == investigation_id, row.outcome.not_in([usage.OK, usage.RESERVED])
+    ).order_by(row.id)
     return tuple(
         FailedAsk(ask_id, purpose, f"{provider}/{model}", outcome, at)
         for ask_id, purpose, provider, model, outcome, at in session.execute(failed)

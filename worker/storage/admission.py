@@ -1,18 +1,21 @@
-"""Admission: a queued investigation starts when one more may run, the most urgent first."""
+"""Admission: a queued investigation starts when one more may run and its turn has come."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from worker.domain.conversation import Route
 from worker.domain.ids import new_id
 from worker.domain.incident import IncidentEvent
 from worker.domain.states import AgentKind, AgentStatus, InvestigationStatus
-from worker.storage import outbox, transcripts
+from worker.domain.transcript import Limits
+from worker.storage import outbox, queue, transcripts
 from worker.storage.database import database_now, serialise
 from worker.storage.outbox import WakeUp
+from worker.storage.queue import Room
 from worker.storage.tables import AgentRow, IncidentRow, InvestigationRow
 
 
@@ -24,26 +27,36 @@ class Routes:
     judge: Route | None
 
 
-def next_to_admit(session: Session, *, max_running: int) -> tuple[InvestigationRow, IncidentEvent] | None:
-    """Return the most urgent queued investigation if one more may run; one transaction at a time decides."""
+MayRun = Callable[[Session, InvestigationRow], bool]
+"""Whether an investigation may start now, room or no room: for budgets of a day. While it may not, its path waits."""
+
+
+def next_to_admit(
+    session: Session, *, room: Room, may_run: MayRun | None = None
+) -> tuple[InvestigationRow, IncidentEvent] | None:
+    """Return the queued investigation whose turn it is, if one more may run; one transaction at a time decides."""
     serialise(session, "admission")
+    for head in queue.find_heads(session, room, limit=None if may_run else 1):
+        found = _lock_queued(session, head)
+        if found is not None and (may_run is None or may_run(session, found)):
+            incident = session.get_one(IncidentRow, found.incident_id)
+            return found, IncidentEvent.model_validate(incident.event)
+    return None
+
+
+def _lock_queued(session: Session, investigation_id: str) -> InvestigationRow | None:
+    """Lock it; None if it was cancelled meanwhile."""
     row = InvestigationRow
-    running = session.scalar(select(func.count()).where(row.status == InvestigationStatus.RUNNING)) or 0
-    if running >= max_running:
-        return None
-    queued = select(row).where(row.status == InvestigationStatus.QUEUED).order_by(row.severity_rank, row.id).limit(1)
-    found = session.scalar(queued.with_for_update())
-    if found is None:
-        return None
-    incident = session.get_one(IncidentRow, found.incident_id)
-    return found, IncidentEvent.model_validate(incident.event)
+    wanted = select(row).where(row.id == investigation_id, row.status == InvestigationStatus.QUEUED)
+    return session.scalar(wanted.with_for_update())
 
 
-def admit(session: Session, row: InvestigationRow, routes: Routes, *, max_seconds: float) -> WakeUp | None:
-    """Start the investigation: its agent and the message for its first step."""
+def admit(session: Session, row: InvestigationRow, routes: Routes, *, limits: Limits) -> WakeUp | None:
+    """Start the investigation: its limits as they are now, its agent, and the message for its first step."""
     now = database_now(session)
     row.status, row.admitted_at = InvestigationStatus.RUNNING, now
-    row.deadline_at = now + timedelta(seconds=max_seconds)
+    row.limits = asdict(limits)
+    row.deadline_at = now + timedelta(seconds=limits.max_seconds)
     agent = AgentRow(
         id=new_id("agt"),
         investigation_id=row.id,

@@ -11,7 +11,7 @@ from worker.domain.ids import AgentId, InvestigationId
 from worker.domain.states import STEPS, AgentKind, AgentStatus, InvestigationStatus, Step, step_of
 from worker.domain.transcript import Agent, Claim
 from worker.errors import LeaseLostError
-from worker.storage import investigations, outbox
+from worker.storage import investigations, outbox, usage
 from worker.storage.database import database_now
 from worker.storage.outbox import WakeUp
 from worker.storage.tables import AgentRow
@@ -217,6 +217,7 @@ def _step(row: AgentRow) -> Step:
 def _release(session: Session, row: AgentRow, now: datetime) -> WakeUp | None:
     row.status = STEPS[_step(row)].waiting
     row.claim_token = row.lease_until = None
+    usage.release(session, row.id)
     session.flush()
     return outbox.owe(session, row, now)
 
@@ -234,6 +235,7 @@ def _end(
     row.resume_status = STEPS[step].waiting if step else row.resume_status
     row.status, row.finished_at = status, now
     row.claim_token = row.lease_until = None
+    usage.release(session, row.id)
     outbox.forget(session, row.id)
     session.flush()
     final = InvestigationStatus.FAILED if status is AgentStatus.FAILED else InvestigationStatus.CANCELLED

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Float, ForeignKey, Index, Integer, MetaData, String, UniqueConstraint
+from sqlalchemy import BigInteger, Float, ForeignKey, Index, Integer, MetaData, String, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from worker.storage.types import Json, Prose, UtcDateTime
@@ -48,7 +48,10 @@ class IncidentRow(Base):
 
 
 class AlertRow(Base):
-    """One message of a monitor; its idempotency key is unique below its user path."""
+    """One message of a monitor; its idempotency key is unique below its user path.
+
+    `alert_no` is its place in its incident, given out under the incident's lock: whoever sees one sees all before it.
+    """
 
     __tablename__ = "alerts"
     __table_args__ = (
@@ -63,6 +66,7 @@ class AlertRow(Base):
     idempotency_key: Mapped[str] = mapped_column(Prose)
     via: Mapped[str] = mapped_column(Word)
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    alert_no: Mapped[int | None] = mapped_column(Integer)
     fold_reason: Mapped[str | None] = mapped_column(Prose)
     event: Mapped[dict[str, Any]] = mapped_column(Json)
 
@@ -71,7 +75,10 @@ class InvestigationRow(Base):
     """One attempt to explain one incident."""
 
     __tablename__ = "investigations"
-    __table_args__ = (Index("ix_investigations_admission", "status", "severity_rank", "id"),)
+    __table_args__ = (
+        Index("ix_investigations_queue", "status", "user_path", "severity_rank", "id"),
+        Index("ix_investigations_admitted", "user_path", "admitted_at"),
+    )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     incident_id: Mapped[str] = mapped_column(ForeignKey("incidents.id"), index=True)
@@ -123,13 +130,17 @@ class AgentRow(Base):
 
 
 class TurnRow(Base):
-    """One finished model call: what was said to it beyond the rows before, and what it answered."""
+    """One finished model call: what was said to it beyond the rows before, and what it answered.
+
+    `heard_alert_no` is the newest alert of the incident that its agent had been told of by then.
+    """
 
     __tablename__ = "turns"
 
     agent_id: Mapped[str] = mapped_column(ForeignKey("agents.id"), primary_key=True)
     turn_no: Mapped[int] = mapped_column(Integer, primary_key=True)
     note: Mapped[str | None] = mapped_column(Prose)
+    heard_alert_no: Mapped[int | None] = mapped_column(Integer)
     message: Mapped[dict[str, Any]] = mapped_column(Json)
     stop_reason: Mapped[str] = mapped_column(Word)
     model: Mapped[str] = mapped_column(Prose)
@@ -203,9 +214,24 @@ class OutboxRow(Base):
 
 
 class UsageRow(Base):
-    """One model call as it is paid for."""
+    """One model call as it is paid for, or reserved before it is made.
+
+    `cost_usd` and the tokens are what is known; the counted columns are what budgets take the call to be. A
+    reservation counts while its agent holds the claim.
+    """
 
     __tablename__ = "llm_usage"
+    __table_args__ = (
+        Index(
+            "uq_llm_usage_reserved",
+            "agent_id",
+            "turn_no",
+            "purpose",
+            unique=True,
+            postgresql_where=text("outcome = 'reserved'"),
+            sqlite_where=text("outcome = 'reserved'"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     investigation_id: Mapped[str] = mapped_column(ForeignKey("investigations.id"), index=True)
@@ -226,6 +252,9 @@ class UsageRow(Base):
     attempts: Mapped[int] = mapped_column(Integer, default=1)
     latency_ms: Mapped[int] = mapped_column(Integer, default=0)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    claim_token: Mapped[str | None] = mapped_column(Id)
+    counted_tokens: Mapped[int | None] = mapped_column(Integer)
+    counted_cost_usd: Mapped[float | None] = mapped_column(Float)
 
 
 class VerdictRow(Base):

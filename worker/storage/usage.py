@@ -1,22 +1,27 @@
-"""Usage: one row per model call, and the sums that budgets are checked against."""
+"""Usage: one row per model call, reserved before it and booked after, and the sums that budgets are checked against."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import ColumnElement, and_, case, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from worker.domain.conversation import Route, Usage
 from worker.domain.report import UsageLine
 from worker.domain.states import Purpose
-from worker.domain.transcript import Agent, Spent
+from worker.domain.transcript import Amount, Claim, Spent
 from worker.storage.database import database_now
-from worker.storage.tables import InvestigationRow, UsageRow
+from worker.storage.tables import AgentRow, InvestigationRow, UsageRow
 from worker.storage.types import UtcDateTime
+
+OK, RESERVED = "ok", "reserved"
+OLD_USD_PER_MTOK = 20.0
+"""What tokens of unknown price count as in rows written before calls were counted."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """One model call as it is booked. `outcome` is `ok` or the reason of the error."""
+    """One model call as it is booked. `outcome` is `ok` or the reason of the error; `counted` is for budgets."""
 
     purpose: Purpose
     route: Route
@@ -25,51 +30,89 @@ class Call:
     cost_usd: float | None = None
     attempts: int = 1
     latency_ms: int = 0
+    counted: Amount = field(default_factory=Amount)
 
 
-def book(session: Session, agent: Agent, call: Call) -> None:
-    """Write the usage row of a call."""
-    session.add(
-        UsageRow(
-            investigation_id=agent.investigation_id,
-            agent_id=agent.id,
-            turn_no=agent.turn_no,
-            purpose=call.purpose,
-            provider=call.route.provider,
-            model=call.route.model,
-            outcome=call.outcome,
-            **call.usage.model_dump(),
-            cost_usd=call.cost_usd,
-            price_source=call.route.price.source if call.route.price else None,
-            billed_to="platform",
-            attempts=call.attempts,
-            latency_ms=call.latency_ms,
-            created_at=database_now(session),
-        )
-    )
+def book(session: Session, claim: Claim, call: Call) -> None:
+    """Write the usage row of a call over its reservation."""
+    row, values = UsageRow, values_of(session, claim, call)
+    key = (row.agent_id == claim.agent.id, row.turn_no == claim.agent.turn_no, row.purpose == call.purpose)
+    own = update(row).where(*key, row.outcome == RESERVED, row.claim_token == claim.token)
+    if session.scalar(own.values(**values).returning(row.id)) is None:
+        session.execute(insert(row).values(**values))
+
+
+def release(session: Session, agent_id: str) -> None:
+    """Drop the agent's reservations: its step has ended without the call being booked."""
+    row = UsageRow
+    session.execute(delete(row).where(row.agent_id == agent_id, row.outcome == RESERVED))
+
+
+def values_of(session: Session, claim: Claim, call: Call) -> dict[str, Any]:
+    return {
+        "investigation_id": claim.agent.investigation_id,
+        "agent_id": claim.agent.id,
+        "turn_no": claim.agent.turn_no,
+        "purpose": call.purpose,
+        "provider": call.route.provider,
+        "model": call.route.model,
+        "outcome": call.outcome,
+        **call.usage.model_dump(),
+        "cost_usd": call.cost_usd,
+        "price_source": call.route.price.source if call.route.price else None,
+        "billed_to": "platform",
+        "attempts": call.attempts,
+        "latency_ms": call.latency_ms,
+        "created_at": database_now(session),
+        "claim_token": claim.token if call.outcome == RESERVED else None,
+        "counted_tokens": call.counted.tokens,
+        "counted_cost_usd": call.counted.cost_usd,
+    }
+
+
+def counts() -> ColumnElement[bool]:
+    """Return the condition under which a row counts: a reservation only while its agent holds the claim."""
+    row = UsageRow
+    holder = select(AgentRow.id).where(AgentRow.id == row.agent_id, AgentRow.claim_token == row.claim_token)
+    return or_(row.outcome != RESERVED, holder.exists())
+
+
+def counted_sums() -> tuple[ColumnElement[int], ColumnElement[float]]:
+    """Return the sums of tokens and of dollars over rows that count."""
+    row = UsageRow
+    known = case((row.outcome == OK, _said()), else_=0)
+    dollars = case((row.outcome == OK, func.coalesce(row.cost_usd, _said() * OLD_USD_PER_MTOK / 1_000_000)), else_=0.0)
+    tokens = func.sum(func.coalesce(row.counted_tokens, known))
+    return func.coalesce(tokens, 0), func.coalesce(func.sum(func.coalesce(row.counted_cost_usd, dollars)), 0.0)
+
+
+def _said() -> ColumnElement[int]:
+    return func.coalesce(UsageRow.input_tokens, 0) + func.coalesce(UsageRow.output_tokens, 0)
 
 
 def spent(session: Session, investigation_id: str) -> Spent:
     """Return what the investigation has used since it was admitted, with the attempts it resumes left out."""
     row = UsageRow
-    tokens = func.coalesce(func.sum(func.coalesce(row.input_tokens, 0) + func.coalesce(row.output_tokens, 0)), 0)
-    unpriced = func.count(row.id).filter(row.cost_usd.is_(None))
-    answered = and_(row.investigation_id == InvestigationRow.id, row.outcome == "ok")
+    is_ok = row.outcome == OK
+    tokens, dollars = func.sum(_said()).filter(is_ok), func.sum(row.cost_usd).filter(is_ok)
+    unpriced = func.count(row.id).filter(is_ok, row.cost_usd.is_(None))
     began = func.coalesce(InvestigationRow.admitted_at, InvestigationRow.created_at, type_=UtcDateTime)
-    sums = session.execute(
-        select(began, tokens, func.coalesce(func.sum(row.cost_usd), 0.0), unpriced)
+    wanted = (
+        select(began, func.coalesce(tokens, 0), func.coalesce(dollars, 0.0), unpriced, *counted_sums())
         .select_from(InvestigationRow)
-        .outerjoin(row, answered)
+        .outerjoin(row, and_(row.investigation_id == InvestigationRow.id, counts()))
         .where(InvestigationRow.id == investigation_id)
         .group_by(InvestigationRow.id)
-    ).one()
+    )
+    sums = session.execute(wanted).one()
     elapsed = (database_now(session) - sums[0]).total_seconds()
-    return Spent(tokens=int(sums[1]), cost_usd=float(sums[2] or 0), unpriced_calls=int(sums[3]), elapsed_s=elapsed)
+    counted = Amount(int(sums[4]), float(sums[5]))
+    return Spent(int(sums[1]), float(sums[2] or 0), int(sums[3]), elapsed, counted)
 
 
 def lines(session: Session, investigation_id: str) -> tuple[UsageLine, ...]:
     """Return the calls of an investigation by purpose and model; a sum with an unknown part is unknown."""
-    wanted = select(UsageRow).where(UsageRow.investigation_id == investigation_id, UsageRow.outcome == "ok")
+    wanted = select(UsageRow).where(UsageRow.investigation_id == investigation_id, UsageRow.outcome == OK)
     groups: dict[tuple[str, str], list[UsageRow]] = {}
     for row in session.scalars(wanted.order_by(UsageRow.id)):
         groups.setdefault((row.purpose, f"{row.provider}/{row.model}"), []).append(row)
