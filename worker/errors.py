@@ -6,6 +6,7 @@ WorkerError
 │   ├── ProviderRateLimitedError      429; carries retry_after_s
 │   ├── MalformedAnswerError          the provider's answer could not be read
 │   ├── DeliveryPostponedError        a destination cannot take the report now
+│   ├── KeyTakenError                 the same event is being taken by somebody else
 │   └── StorageUnavailableError       no database, or no free connection
 ├── PermanentError                    again cannot help: the agent fails
 │   ├── ProviderAuthError             key missing, rejected, or without access
@@ -77,6 +78,10 @@ class MalformedAnswerError(ProviderError, TransientError):
 
 class DeliveryPostponedError(TransientError):
     """The destination did not answer, or answered that it cannot take the report now."""
+
+
+class KeyTakenError(TransientError):
+    pass
 
 
 class StorageUnavailableError(TransientError):

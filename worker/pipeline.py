@@ -6,6 +6,7 @@ again. What goes wrong inside a step becomes a state in `worker.steps`. Start re
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 
 import structlog
 from sqlalchemy.orm import Session
@@ -107,7 +108,7 @@ def take_turn(services: Services, agent_id: str, turn_no: int) -> None:
 def _turn(services: Services, claim: Claim) -> None:
     agent = claim.agent
     with services.database.transaction() as session:
-        transcript = transcripts.load(session, agent.id)
+        transcript = transcripts.load_for_turn(session, agent)
     toolbox = acting.toolbox_for(services, transcript)
     scene = messages.Scene(agent.nonce, material.window_of(services, transcript), toolbox.sources())
     draft = messages.Draft(transcript, scene, toolbox.definitions(), agent.route)
@@ -123,7 +124,11 @@ def _turn(services: Services, claim: Claim) -> None:
     judges_all = services.settings.guardrails_judge == "every"
     rules = decisions.Rules(toolbox, lambda command: decide(command, policy=services.policy), bound, judges_all)
     outcome = decisions.follow(answer, transcript=transcript, agent=agent, rules=rules)
-    turn = _finished(agent, answer, note=messages.note_before(transcript, bound), calls=outcome.calls)
+    turn = replace(
+        _finished(agent, answer, calls=outcome.calls),
+        note=messages.note_before(transcript, bound, agent.nonce),
+        heard_alert_no=transcript.alert_count,
+    )
 
     def store(session: Session) -> None:
         transcripts.add_turn(session, claim, turn)
@@ -133,11 +138,10 @@ def _turn(services: Services, claim: Claim) -> None:
     metrics.TURNS.labels(purpose=Purpose.RCA, model=agent.route.label).inc()
 
 
-def _finished(agent: Agent, answer: ModelAnswer, *, note: str | None, calls: tuple[ToolCall, ...]) -> Turn:
+def _finished(agent: Agent, answer: ModelAnswer, *, calls: tuple[ToolCall, ...]) -> Turn:
     return Turn(
         turn_no=agent.turn_no,
         message=answer.message,
-        note=note,
         stop_reason=answer.stop_reason,
         model=agent.route.label,
         notes=answer.notes,

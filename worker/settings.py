@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.errors import ConfigError
@@ -24,6 +24,28 @@ def _trimmed(value: object) -> object:
 
 def _without_slash(value: str) -> str:
     return value.rstrip("/")
+
+
+class _TopologyFile(BaseModel):
+    nodes: tuple[str, ...] = ()
+    edges: tuple[tuple[str, str], ...]
+
+
+def _read_topology(file: Path) -> _TopologyFile:
+    """Read who calls whom. Raises ValueError that says what is wrong with the file, and shows nothing of it."""
+    try:
+        return _TopologyFile.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read ({error.strerror})") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{file}: {'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}") from None
+
+
+def _checked_topology(file: Path | None) -> Path | None:
+    if file is not None:
+        _read_topology(file)
+    return file
 
 
 Key = Annotated[SecretStr | None, BeforeValidator(_trimmed)]
@@ -75,6 +97,9 @@ class Settings(BaseSettings):
     rca_max_running: Annotated[int, Field(ge=1)] = Field(
         default=50, description="Investigations that run at once; more wait as queued."
     )
+    rca_max_running_per_path: Count = Field(
+        default=0, description="Investigations of one user path that run at once; 0: no limit of its own."
+    )
     rca_provider_outage_s: Seconds = Field(
         default=900.0, description="How long a provider may stay down before the agent fails."
     )
@@ -106,6 +131,13 @@ class Settings(BaseSettings):
     rca_window_after_s: Seconds = Field(default=1800.0, description="Window after its start, if it has not ended.")
     rca_fold_window_s: Seconds = Field(
         default=3600.0, description="How long the same alert joins an incident that is still open."
+    )
+    rca_related_window_s: Annotated[float, Field(ge=0)] = Field(
+        default=120.0,
+        description="How close in time an alert of the same or a neighbouring service joins an incident; 0: never.",
+    )
+    rca_topology_file: Annotated[Path | None, AfterValidator(_checked_topology)] = Field(
+        default=None, description="JSON `{nodes, edges}`, edges being [caller, callee]: whose alerts are neighbours."
     )
     rca_stream: str = Field(default="rca:incidents", description="Redis stream that events arrive on.")
     rca_list: str = Field(default="rca:incidents:list", description="Redis list accepted besides.")
@@ -175,6 +207,11 @@ class Settings(BaseSettings):
         for scheme in ("postgresql://", "postgres://"):
             url = url.replace(scheme, "postgresql+psycopg://", 1) if url.startswith(scheme) else url
         return url
+
+    @cached_property
+    def calls(self) -> frozenset[tuple[str, str]]:
+        """Who calls whom, as (caller, callee), by the file of the topology as it was at the start."""
+        return frozenset(_read_topology(self.rca_topology_file).edges) if self.rca_topology_file else frozenset()
 
     @cached_property
     def secrets(self) -> tuple[str, ...]:

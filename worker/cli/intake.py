@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -15,10 +15,8 @@ from worker.celery import Sender, create_app
 from worker.cli.stored import open_database
 from worker.cli.system import connect_redis, find_settings, redis_address
 from worker.cli.upfile import find_redis_url
-from worker.domain.incident import IncidentEvent
 from worker.intake.bridge import Bridge, Names
 from worker.ops.logging import configure_logging
-from worker.services import Services
 from worker.settings import Settings
 
 log = structlog.get_logger()
@@ -48,7 +46,7 @@ def run_intake(settings: Settings, stopping: threading.Event) -> None:
     bridge = Bridge(
         redis,
         Names(settings.rca_stream, settings.rca_list),
-        accept=acceptor(services),
+        accept=lambda offers: pipeline.accept_many(services, offers),
         scrub=services.redactor.scrub,
     )
     log.info("intake_started", redis=redis_address(url), stream=settings.rca_stream)
@@ -58,15 +56,6 @@ def run_intake(settings: Settings, stopping: threading.Event) -> None:
         redis.close()
         services.database.close()
     log.info("intake_stopped")
-
-
-def acceptor(services: Services) -> Callable[[IncidentEvent, str, str], None]:
-    """Return what the bridge hands events to."""
-
-    def accept(event: IncidentEvent, via: str, delivery: str) -> None:
-        pipeline.accept(services, event, via=via, delivery=delivery)
-
-    return accept
 
 
 @contextmanager

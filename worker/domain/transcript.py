@@ -67,11 +67,15 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Turn:
-    """One finished model call. `note` is what the user side said just before it, if anything."""
+    """One finished model call. `note` is what the user side said just before it, if anything.
+
+    `heard_alert_no` is the number of the newest alert its agent had been told of by then.
+    """
 
     turn_no: int
     message: AssistantMessage
     note: str | None = None
+    heard_alert_no: int | None = None
     stop_reason: str = ""
     model: str = ""
     notes: tuple[str, ...] = ()
@@ -80,19 +84,56 @@ class Turn:
 
 
 @dataclass(frozen=True)
+class JoinedAlert:
+    """An alert that joined the incident, and why it did."""
+
+    title: str
+    severity: str
+    service: str | None
+    started_at: datetime
+    description: str
+    reason: str
+    is_local_only: bool = False
+
+
+@dataclass(frozen=True)
+class News:
+    """What joined the incident since the agent last heard, up to the alert of number `until`.
+
+    `repeats` tell again what opened the incident; of the others, `unlisted` are not among `joined`.
+    """
+
+    until: int
+    repeats: int = 0
+    joined: tuple[JoinedAlert, ...] = ()
+    unlisted: int = 0
+
+    @property
+    def count(self) -> int:
+        return self.repeats + len(self.joined) + self.unlisted
+
+
+@dataclass(frozen=True)
 class Transcript:
-    """Everything an agent has been told and has said, in order."""
+    """Everything an agent has been told and has said, in order; `news` is what it has not heard of yet."""
 
     incident_id: str
     event: IncidentEvent
     started_at: datetime
     turns: tuple[Turn, ...] = ()
+    alert_count: int = 1
+    news: News | None = None
     resolved_at: datetime | None = None
     """When the monitors said it was over, if they did while it was investigated."""
 
     @property
     def calls(self) -> tuple[ToolCall, ...]:
         return tuple(call for turn in self.turns for call in turn.calls)
+
+    @property
+    def heard(self) -> int:
+        """The number of the newest alert that was told; the first is in the opening message."""
+        return max((turn.heard_alert_no or 1 for turn in self.turns), default=1)
 
     @property
     def last_turn(self) -> Turn | None:

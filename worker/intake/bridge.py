@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -11,9 +11,8 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from worker.domain.incident import IncidentEvent
-from worker.errors import EventError, StorageUnavailableError
-from worker.intake.events import parse_event
+from worker.errors import EventError, StorageUnavailableError, TransientError, WorkerError
+from worker.intake.events import Offer, parse_event
 
 log = structlog.get_logger()
 
@@ -39,6 +38,10 @@ return moved
 """Moves pushed events to the stream in one atomic step, so that a crash can neither lose nor double one."""
 
 Fields = dict[bytes, bytes]
+Message = tuple[bytes, Fields]
+
+POISON = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
+"""What content that nobody foresaw may raise: it is set aside, or it would come back for ever."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Names:
 
 
 class Bridge:
-    """Reads the stream as one consumer of a group. `accept(event, via, delivery)` returns when the event is on disk.
+    """Reads the stream as one consumer of a group. `accept` takes many events or none, on disk when it returns.
 
     The delivery's name makes a message that is read twice the same event. `scrub` takes secrets out of what is kept
     of a rejected one.
@@ -65,7 +68,7 @@ class Bridge:
         redis: Redis,
         names: Names,
         *,
-        accept: Callable[[IncidentEvent, str, str], None],
+        accept: Callable[[Sequence[Offer]], object],
         scrub: Callable[[str], str],
     ) -> None:
         self._redis = redis
@@ -85,7 +88,7 @@ class Bridge:
                 while not stopping.is_set():
                     self.work()
                     self._resumed()
-            except (RedisError, StorageUnavailableError) as error:
+            except (RedisError, TransientError) as error:
                 self._interrupted(type(error).__name__)
                 stopping.wait(self._pause_s)
                 self._pause_s = min(self._pause_s * 2, PAUSE_S[1])
@@ -103,39 +106,64 @@ class Bridge:
         """Take in what has come: from the list, from bridges that died, from the stream. Returns how many events."""
         self._move_list(keys=[self._names.list, self._names.stream], args=[BATCH])
         messages = [*self._own_pending(), *self._abandoned(), *self._new()]
-        for message_id, fields in messages:
-            self._take(message_id, fields)
+        for start in range(0, len(messages), BATCH):
+            self._take(messages[start : start + BATCH])
         if messages:
             self._trim()
         return len(messages)
 
-    def _own_pending(self) -> list[tuple[bytes, Fields]]:
+    def _own_pending(self) -> list[Message]:
         """Return what this bridge read and could not store, because the database was away."""
         return self._read("0", block=None) if self._is_interrupted else []
 
-    def _abandoned(self) -> list[tuple[bytes, Fields]]:
+    def _abandoned(self) -> list[Message]:
         claimed: Any = self._redis.xautoclaim(
             self._names.stream, GROUP, self._consumer, min_idle_time=ABANDONED_MS, start_id="0-0", count=BATCH
         )
         return [(i, f) for i, f in claimed[1] if f is not None]
 
-    def _new(self) -> list[tuple[bytes, Fields]]:
+    def _new(self) -> list[Message]:
         return self._read(">", block=BLOCK_MS)
 
-    def _read(self, start: str, *, block: int | None) -> list[tuple[bytes, Fields]]:
+    def _read(self, start: str, *, block: int | None) -> list[Message]:
         found: Any = self._redis.xreadgroup(
             GROUP, self._consumer, {self._names.stream: start}, count=BATCH, block=block
         )
         streams = found.items() if isinstance(found, dict) else found or []
         return [(i, f) for _, batches in streams for i, f in _flat(batches) if f]
 
-    def _take(self, message_id: bytes, fields: Fields) -> None:
+    def _take(self, messages: Sequence[Message]) -> None:
+        """Take in what can be read, in one transaction; if that fails, one by one, so that a bad one harms no other."""
+        read = [(message, offer) for message in messages if (offer := self._read_offer(message)) is not None]
+        if not read:
+            return
         try:
-            event = parse_event(_payload(fields))
+            self._accept([offer for _, offer in read])
+        except StorageUnavailableError:
+            raise  # nothing was taken: all of them are read again
+        except (WorkerError, *POISON):
+            for message, offer in read:
+                self._take_alone(message, offer)
+        else:
+            self._redis.xack(self._names.stream, GROUP, *(message_id for (message_id, _), _ in read))
+
+    def _read_offer(self, message: Message) -> Offer | None:
+        message_id, fields = message
+        try:
             via = fields.get(b"via", b"stream").decode(errors="replace")
-            self._accept(event, via, f"{self._names.stream}:{message_id.decode()}")
+            return Offer(parse_event(_payload(fields)), via, f"{self._names.stream}:{message_id.decode()}")
         except EventError as error:
             self._reject(message_id, fields, str(error))
+            return None
+
+    def _take_alone(self, message: Message, offer: Offer) -> None:
+        message_id, fields = message
+        try:
+            self._accept([offer])
+        except EventError as error:
+            self._reject(message_id, fields, str(error))
+        except POISON as error:
+            self._reject(message_id, fields, f"it cannot be taken in ({type(error).__name__})")
         else:
             self._redis.xack(self._names.stream, GROUP, message_id)
 
@@ -189,6 +217,6 @@ def _payload(fields: Fields) -> bytes:
     return payload
 
 
-def _flat(batches: Any) -> list[tuple[bytes, Fields]]:
+def _flat(batches: Any) -> list[Message]:
     """Level the two shapes in which clients answer: a list of messages, or a list of lists of them."""
     return [m for batch in batches for m in (batch if isinstance(batch, list) else [batch])]

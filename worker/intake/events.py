@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -25,6 +26,15 @@ _HINTS = {
     "dict_type": "has to be an object",
     "tuple_type": "has to be a list",
 }
+
+
+@dataclass(frozen=True)
+class Offer:
+    """An event, the door it came by, and the name of its delivery where the event itself has no key."""
+
+    event: IncidentEvent
+    via: str
+    delivery: str | None = None
 
 
 def parse_event(payload: bytes | str) -> IncidentEvent:

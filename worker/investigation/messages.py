@@ -111,8 +111,14 @@ def _news(news: News, nonce: str) -> str:
 
 
 def _joined(alert: JoinedAlert) -> dict[str, object]:
-    told = {"why": alert.reason, "service": alert.service, "severity": alert.severity, "title": alert.title}
-    return told | {"started_at": _moment(alert.started_at), "description": alert.description[:JOINED_CHARS]}
+    return {
+        "why": alert.reason,
+        "title": alert.title,
+        "service": alert.service,
+        "severity": alert.severity,
+        "started_at": _moment(alert.started_at),
+        "description": alert.description[:JOINED_CHARS],
+    }
 
 
 def _incident(transcript: Transcript, scene: Scene) -> str:

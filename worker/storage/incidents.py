@@ -1,19 +1,22 @@
 """Incidents: an alert either joins an open one or opens a new one; the same alert is taken once."""
 
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from zlib import crc32
 
 from sqlalchemy import select
+from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from worker.domain.ids import new_id
-from worker.domain.incident import IncidentEvent
+from worker.domain.incident import IncidentEvent, Severity
 from worker.domain.states import InvestigationStatus
+from worker.errors import EventError, KeyTakenError
+from worker.storage import folding as folds
 from worker.storage import investigations
 from worker.storage.database import database_now, serialise
+from worker.storage.folding import Folding, Joinable
 from worker.storage.tables import AlertRow, IncidentRow, InvestigationRow
-
-OPEN, CLOSED = "open", "closed"
 
 
 @dataclass(frozen=True)
@@ -25,40 +28,109 @@ class Arrival:
     idempotency_key: str
     via: str
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What is unique: the idempotency key below its user path."""
+        return self.event.user_path, self.idempotency_key
+
 
 @dataclass(frozen=True)
 class Accepted:
-    """What became of an event. `is_new`: it was not seen before; `is_folded`: it joined an open incident."""
+    """What became of an event.
+
+    `is_new`: it was not seen before; `is_folded`: it joined an open incident; `status`: its investigation's.
+    """
 
     incident_id: str
     investigation_id: str
     is_new: bool
     is_folded: bool
+    status: str
+
+    @property
+    def opened(self) -> bool:
+        """Whether an investigation waits that did not before."""
+        return self.is_new and not self.is_folded
 
 
-def accept(session: Session, arrival: Arrival, *, fold_window: timedelta) -> Accepted:
-    """Take the event in, exactly once per idempotency key and user path."""
-    path = arrival.event.user_path
-    serialise(session, f"intake:{path}:{arrival.fingerprint}")
-    serialise(session, f"key:{path}:{arrival.idempotency_key}")
-    known = session.scalar(
-        select(AlertRow).where(AlertRow.user_path == path, AlertRow.idempotency_key == arrival.idempotency_key)
+def accept_many(session: Session, arrivals: Sequence[Arrival], *, folding: Folding) -> list[Accepted]:
+    """Take events in, in their order, each exactly once per idempotency key and user path.
+
+    Raises `KeyTakenError` where another transaction has just taken one of the keys, `EventError` where the database
+    cannot hold one of them; then nothing is taken.
+    """
+    try:
+        accepted = _accept_all(session, arrivals, folding)
+        session.flush()
+    except IntegrityError as error:
+        raise KeyTakenError("another transaction took the same event at the same moment") from error
+    except DataError as error:
+        raise EventError("the database cannot hold it") from error
+    return accepted
+
+
+def _accept_all(session: Session, arrivals: Sequence[Arrival], folding: Folding) -> list[Accepted]:
+    """Look up in bulk, then decide one by one.
+
+    Locks are taken path by path, then row by row in one order, so that two batches cannot wait for each other. One
+    event alone that joins its incident needs only that row.
+    """
+    is_batch = len(arrivals) > 1
+    if is_batch:
+        _lock_paths(session, {a.event.user_path for a in arrivals})
+    known = _known(session, arrivals)
+    unknown = [(a.event.user_path, a.fingerprint) for a in arrivals if a.key not in known]
+    same = folds.find_same(session, unknown, folding=folding)
+    accepted = []
+    for arrival in arrivals:
+        if arrival.key in known:
+            accepted.append(known[arrival.key])
+            continue
+        if arrival.fingerprint not in same and not is_batch:
+            _lock_paths(session, {arrival.event.user_path})
+            same = folds.find_same(session, unknown, folding=folding)
+        taken = _take(session, arrival, same, folding)
+        known[arrival.key] = replace(taken, is_new=False, is_folded=False)
+        accepted.append(taken)
+    return accepted
+
+
+def _lock_paths(session: Session, paths: set[str]) -> None:
+    """Let one transaction at a time open incidents of a path: what two alerts would both open, only one does."""
+    for subject in sorted((f"intake:{path}" for path in paths), key=lambda subject: crc32(subject.encode())):
+        serialise(session, subject)
+
+
+def _known(session: Session, arrivals: Sequence[Arrival]) -> dict[tuple[str, str], Accepted]:
+    """Return what became of those that were taken before."""
+    row, attempt = AlertRow, InvestigationRow
+    paths, keys = ({a.key[i] for a in arrivals} for i in (0, 1))
+    taken = (
+        select(row.user_path, row.idempotency_key, row.incident_id, row.investigation_id, attempt.status)
+        .outerjoin(attempt, attempt.id == row.investigation_id)
+        .where(row.user_path.in_(paths), row.idempotency_key.in_(keys))
     )
-    if known is not None:
-        return Accepted(known.incident_id, known.investigation_id, is_new=False, is_folded=False)
-    incident = _open_incident(session, arrival, fold_window)
-    if incident is None:
-        return _add(session, arrival, *_start(session, arrival), is_folded=False)
-    incident.alert_count += 1
-    incident.last_seen_at = database_now(session)
-    return _join(session, arrival, incident)
+    ended = InvestigationStatus.COMPLETED  # only what has ended is ever removed
+    return {
+        (path, key): Accepted(incident, investigation, is_new=False, is_folded=False, status=status or ended)
+        for path, key, incident, investigation, status in session.execute(taken)
+    }
 
 
-def _open_incident(session: Session, arrival: Arrival, fold_window: timedelta) -> IncidentRow | None:
-    row, since = IncidentRow, database_now(session) - fold_window
-    same = (row.user_path == arrival.event.user_path, row.fingerprint == arrival.fingerprint)
-    wanted = select(row).where(*same, row.status == OPEN, row.last_seen_at >= since)
-    return session.scalar(wanted.order_by(row.id.desc()).limit(1).with_for_update())
+def _take(session: Session, arrival: Arrival, same: dict[str, Joinable], folding: Folding) -> Accepted:
+    """Join the incident of this fingerprint, or a related one, or open one."""
+    found = same.get(arrival.fingerprint) or folds.find_related(session, arrival.event, folding=folding)
+    if found is None:
+        incident, investigation = _start(session, arrival)
+        same[arrival.fingerprint] = Joinable(incident, investigation, folds.SAME_FINGERPRINT)
+        return _add(session, arrival, Joinable(incident, investigation, ""), is_folded=False)
+    found.incident.alert_count += 1
+    found.incident.last_seen_at = database_now(session)
+    joined = _try_again(session, arrival, found)
+    if joined is not found:
+        same[arrival.fingerprint] = joined
+    _raise_severity(joined, arrival.event.severity)
+    return _add(session, arrival, joined, is_folded=joined is found)
 
 
 def _start(session: Session, arrival: Arrival) -> tuple[IncidentRow, InvestigationRow]:
@@ -67,7 +139,7 @@ def _start(session: Session, arrival: Arrival) -> tuple[IncidentRow, Investigati
         id=new_id("inc"),
         user_path=event.user_path,
         fingerprint=arrival.fingerprint,
-        status=OPEN,
+        status=folds.OPEN,
         title=event.title,
         severity=event.severity,
         service=event.service,
@@ -82,24 +154,25 @@ def _start(session: Session, arrival: Arrival) -> tuple[IncidentRow, Investigati
     return incident, investigations.open_investigation(session, incident, severity_rank=event.severity.rank)
 
 
-def _join(session: Session, arrival: Arrival, incident: IncidentRow) -> Accepted:
-    """Fold the alert into the incident; if its last investigation failed, the alert is reason to try again."""
-    latest = _latest_investigation(session, incident)
-    if latest.status != InvestigationStatus.FAILED:
-        return _add(session, arrival, incident, latest, is_folded=True)
+def _try_again(session: Session, arrival: Arrival, found: Joinable) -> Joinable:
+    """If the incident's last investigation failed, the alert is reason to try again."""
+    if found.investigation.status != InvestigationStatus.FAILED:
+        return found
     rank = arrival.event.severity.rank
-    again = investigations.open_investigation(session, incident, severity_rank=rank)
-    return _add(session, arrival, incident, again, is_folded=False)
+    again = investigations.open_investigation(session, found.incident, severity_rank=rank)
+    return Joinable(found.incident, again, found.reason)
 
 
-def _latest_investigation(session: Session, incident: IncidentRow) -> InvestigationRow:
-    of_incident = select(InvestigationRow).where(InvestigationRow.incident_id == incident.id)
-    return session.scalars(of_incident.order_by(InvestigationRow.id.desc()).limit(1)).one()
+def _raise_severity(joined: Joinable, severity: Severity) -> None:
+    """Let a more severe alert make its incident as severe, and an investigation that waits as urgent."""
+    if severity.rank < Severity(joined.incident.severity).rank:
+        joined.incident.severity = severity
+    if joined.investigation.status == InvestigationStatus.QUEUED:
+        joined.investigation.severity_rank = min(joined.investigation.severity_rank, severity.rank)
 
 
-def _add(
-    session: Session, arrival: Arrival, incident: IncidentRow, investigation: InvestigationRow, *, is_folded: bool
-) -> Accepted:
+def _add(session: Session, arrival: Arrival, joined: Joinable, *, is_folded: bool) -> Accepted:
+    incident, investigation = joined.incident, joined.investigation
     session.add(
         AlertRow(
             id=new_id("alr"),
@@ -109,7 +182,9 @@ def _add(
             idempotency_key=arrival.idempotency_key,
             via=arrival.via,
             received_at=database_now(session),
+            alert_no=incident.alert_count,
+            fold_reason=joined.reason or None,
             event=arrival.event.model_dump(mode="json"),
         )
     )
-    return Accepted(incident.id, investigation.id, is_new=True, is_folded=is_folded)
+    return Accepted(incident.id, investigation.id, is_new=True, is_folded=is_folded, status=investigation.status)

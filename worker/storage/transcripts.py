@@ -1,5 +1,7 @@
 """Transcripts: turns and tool calls, stored as they finish and read back in order."""
 
+from dataclasses import replace
+
 from sqlalchemy import insert, literal, select
 from sqlalchemy.orm import Session
 
@@ -7,7 +9,8 @@ from worker.domain.conversation import AssistantMessage
 from worker.domain.incident import IncidentEvent, TimeWindow
 from worker.domain.report import Series
 from worker.domain.states import ToolCallStatus
-from worker.domain.transcript import Claim, ToolCall, Transcript, Turn
+from worker.domain.transcript import Agent, Claim, ToolCall, Transcript, Turn
+from worker.storage import alerts
 from worker.storage.database import database_now
 from worker.storage.tables import AgentRow, Base, IncidentRow, InvestigationRow, ToolCallRow, TurnRow
 
@@ -28,7 +31,19 @@ def load(session: Session, agent_id: str) -> Transcript:
         event=IncidentEvent.model_validate(incident.event),
         started_at=incident.started_at,
         turns=tuple(_to_turn(row, calls.get(row.turn_no, ())) for row in turns),
+        alert_count=incident.alert_count,
     )
+
+
+def load_for_turn(session: Session, agent: Agent) -> Transcript:
+    """Return everything the agent was told and said, with what it has to be told before its next turn."""
+    transcript = load(session, agent.id)
+    heard, until = transcript.heard, transcript.alert_count
+    if until <= heard:
+        return transcript
+    may_leave = agent.route.data_leaves_host
+    found = alerts.news(session, transcript.incident_id, heard=heard, until=until, may_leave=may_leave)
+    return replace(transcript, news=found)
 
 
 def calls_of(session: Session, agent_id: str) -> dict[int, tuple[ToolCall, ...]]:
@@ -48,6 +63,7 @@ def add_turn(session: Session, claim: Claim, turn: Turn) -> None:
             agent_id=claim.agent.id,
             turn_no=turn.turn_no,
             note=turn.note,
+            heard_alert_no=turn.heard_alert_no,
             message=turn.message.model_dump(mode="json"),
             stop_reason=turn.stop_reason,
             model=turn.model,
@@ -102,6 +118,7 @@ def _to_turn(row: TurnRow, calls: tuple[ToolCall, ...]) -> Turn:
         turn_no=row.turn_no,
         message=AssistantMessage.model_validate(row.message),
         note=row.note,
+        heard_alert_no=row.heard_alert_no,
         stop_reason=row.stop_reason,
         model=row.model,
         notes=tuple(row.notes),

@@ -122,6 +122,9 @@ def _owned(event: IncidentEvent, identity: Identity) -> IncidentEvent:
 
 
 def _status(services: Services, accepted: Accepted) -> str:
+    """Return the investigation's status; one that was just opened may have been admitted since."""
+    if not accepted.opened:
+        return accepted.status
     with services.database.transaction() as session:
         return investigations.get(session, accepted.investigation_id).status
 
