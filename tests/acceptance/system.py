@@ -22,8 +22,9 @@ from tests.fakes import ScriptedModel
 from tests.model_server import Exchange, ModelServer, Reply
 from worker import pipeline
 from worker.celery import Sender, create_app
-from worker.cli.processes import MAIN_QUEUES, tied_to_parent
+from worker.cli.processes import MAIN_QUEUES
 from worker.domain.states import InvestigationStatus
+from worker.ops.children import tied_to_parent
 from worker.storage.migrate import migrate
 from worker.storage.tables import AgentRow, InvestigationRow, ReportRow, ToolCallRow, TurnRow
 
@@ -157,7 +158,7 @@ class Process:
         self.log_file = folder / f"{name}.log"
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [*tied_to_parent(), *argv], stdout=log, stderr=log, cwd=folder, env=dict(environment)
+                [*tied_to_parent("TERM"), *argv], stdout=log, stderr=log, cwd=folder, env=dict(environment)
             )
 
     @property

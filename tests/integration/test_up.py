@@ -15,9 +15,10 @@ import redis
 from sqlalchemy import create_engine, inspect
 
 from worker.cli.embedded import free_port
-from worker.cli.processes import ProcessSpec, tied_to_parent
+from worker.cli.processes import ProcessSpec
 from worker.cli.up import Stop, run
 from worker.cli.upfile import UpFile, read_up_file
+from worker.ops.children import tied_to_parent
 from worker.settings import Settings
 
 WEB = """

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 import redis
 
-from worker.cli.processes import ProcessSpec, tied_to_parent
+from worker.cli.processes import ProcessSpec
 from worker.errors import UserError
+from worker.ops.children import tied_to_parent
 from worker.settings import child_environment
 
 NAME = "redis"

@@ -1,12 +1,12 @@
 """Which processes make the product, and what each is started with: the shape that the Procfile names too."""
 
 import importlib.util
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from worker.domain.states import Queue
+from worker.ops.children import tied_to_parent
 from worker.settings import Settings, child_environment
 
 MAIN_QUEUES = tuple(queue for queue in Queue if queue is not Queue.QUARANTINE)
@@ -36,17 +36,11 @@ def product_processes(settings: Settings, *, redis_url: str, flower_auth: str | 
 
 def rca(*arguments: str) -> tuple[str, ...]:
     """Return the command line of one of our own commands in this very installation."""
-    return (*tied_to_parent(), sys.executable, "-m", "worker.cli.main", *arguments)
+    return (*tied_to_parent("TERM"), sys.executable, "-m", "worker.cli.main", *arguments)
 
 
 def has_flower() -> bool:
     return importlib.util.find_spec("flower") is not None
-
-
-def tied_to_parent() -> tuple[str, ...]:
-    """Return the prefix that ends a child with its parent, even one that was killed; empty where there is none."""
-    setpriv = shutil.which("setpriv")
-    return (setpriv, "--pdeathsig", "TERM", "--") if setpriv else ()
 
 
 def _shared(settings: Settings, redis_url: str) -> dict[str, str]:
@@ -55,7 +49,7 @@ def _shared(settings: Settings, redis_url: str) -> dict[str, str]:
 
 
 def _celery(*arguments: str) -> tuple[str, ...]:
-    return (*tied_to_parent(), sys.executable, "-m", "celery", "--quiet", "-A", "worker.celery", *arguments)
+    return (*tied_to_parent("TERM"), sys.executable, "-m", "celery", "--quiet", "-A", "worker.celery", *arguments)
 
 
 def _worker(name: str, settings: Settings, environment: Mapping[str, str]) -> ProcessSpec:

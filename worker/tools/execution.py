@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Self
 
 from worker.errors import ToolFailedError
+from worker.ops.children import tied_to_parent
 
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 MAX_PROCESSES = 8192
@@ -247,7 +248,7 @@ class _Run:
         null = self._open_null()
         first = {Stream.NULL: null, Stream.STDERR: stderr}.get(command.stdout, stdout)
         second = {Stream.NULL: null, Stream.STDOUT: stdout}.get(command.stderr, stderr)
-        argv = ["/bin/sh", "-c", _LAUNCHER, "sh", *_limit_words(self._limits), *command.argv]
+        argv = [*tied_to_parent("KILL"), "/bin/sh", "-c", _LAUNCHER, "sh", *_limit_words(self._limits), *command.argv]
         try:
             process = subprocess.Popen(  # noqa: S603 -- the words were decided by the guardrail; no shell reads them
                 argv,

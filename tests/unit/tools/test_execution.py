@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from worker.errors import ToolFailedError
+from worker.ops.children import tied_to_parent
 from worker.tools.execution import PATH, Completed, Launch, Limits, Stream, run_pipeline, run_shell
 
 QUICK = Limits(timeout_s=10)
@@ -240,3 +243,21 @@ def test_the_result_is_plain_data() -> None:
 
     assert json.dumps(completed.__dict__)
     assert completed.duration_s >= 0
+
+
+@pytest.mark.skipif(not tied_to_parent(), reason="no setpriv on PATH")
+def test_a_command_does_not_outlive_a_worker_that_was_killed(tmp_path: Path) -> None:
+    noted = tmp_path / "pid"
+    lines = (
+        "from worker.tools.execution import Launch, Limits, run_pipeline",
+        f"run_pipeline([Launch(('sh', '-c', 'echo $$ > {noted}; exec sleep 60'))], limits=Limits(timeout_s=60))",
+    )
+    worker = subprocess.Popen([sys.executable, "-c", "\n".join(lines)])
+    patience = time.monotonic() + 20
+    while not (noted.exists() and noted.read_text().strip()) and time.monotonic() < patience:
+        time.sleep(0.05)
+
+    worker.kill()
+    worker.wait(timeout=10)
+
+    assert gone(int(noted.read_text()))
