@@ -35,6 +35,7 @@ def run_call(services: Services, claim: Claim, *, toolbox: Toolbox, transcript: 
     """Run the call and commit what came of it, success or failure."""
     started = time.monotonic()
     context = _context(services, claim, transcript)
+    services.heartbeat.confirm(claim.token)
     try:
         output = toolbox.run(call.tool, call.arguments or {}, context)
         done = replace(call, status=ToolCallStatus.SUCCEEDED)

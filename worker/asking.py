@@ -27,6 +27,7 @@ def ask(services: Services, claim: Claim, next_ask: NextAsk, request: ModelReque
     """
     route = next_ask.route
     timeout_s = _timeout_s(services.settings, claim, next_ask.purpose)
+    services.heartbeat.confirm(claim.token)
     try:
         answer = services.model.ask(request, route=route, timeout_s=timeout_s)
     except WorkerError as error:

@@ -38,11 +38,12 @@ def run(
     with services.heartbeat.busy():  # before the look at `stopping`: a process that leaves must not miss this step
         if services.stopping.is_set():
             return  # the outbox sends the message again, to a process that stays
+        since = time.monotonic()  # before the claim: its lease counts from then at the earliest
         claim = _claim(services, step, agent_id, turn_no=turn_no)
         if claim is None:
             return
         names = structlog.contextvars.bound_contextvars(agent=agent_id, step=step.value, turn_no=claim.agent.turn_no)
-        with names, services.heartbeat.holding(claim.token, deadline=_deadline(claim)):
+        with names, services.heartbeat.holding(claim.token, since=since, deadline=_deadline(claim)):
             _run_claimed(services, claim, body)
 
 

@@ -143,10 +143,11 @@ def release_all(session: Session, tokens: list[str]) -> int:
     return len(rows)
 
 
-def renew(session: Session, tokens: list[str], lease: timedelta) -> None:
-    """Lengthen the lease of exactly these claims, in one UPDATE."""
+def renew(session: Session, tokens: list[str], lease: timedelta) -> set[str]:
+    """Lengthen the lease of exactly these claims, in one UPDATE; return the tokens of those still held."""
     until = database_now(session) + lease
-    session.execute(update(AgentRow).where(AgentRow.claim_token.in_(tokens)).values(lease_until=until))
+    held = update(AgentRow).where(AgentRow.claim_token.in_(tokens)).values(lease_until=until)
+    return {token for token in session.scalars(held.returning(AgentRow.claim_token)) if token}
 
 
 def expire_deadlines(session: Session, *, limit: int = 200) -> list[WakeUp]:

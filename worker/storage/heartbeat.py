@@ -4,15 +4,24 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 
-from worker.errors import StorageUnavailableError
+from worker.errors import LeaseLostError, StorageUnavailableError
 from worker.storage import agents
 from worker.storage.database import Database
 
 log = structlog.get_logger()
+
+
+@dataclass
+class _Held:
+    """A running step's claim: kept until its deadline; its lease was ours at `confirmed` (`time.monotonic()`)."""
+
+    deadline: float
+    confirmed: float
 
 
 class Heartbeat:
@@ -22,7 +31,7 @@ class Heartbeat:
         self._database = Database(url, pool_size=1)
         self._lease = lease
         self._every_s = every_s
-        self._claims: dict[str, float] = {}
+        self._claims: dict[str, _Held] = {}
         self._busy = 0
         self._mutex = threading.Lock()
         self._stop = threading.Event()
@@ -56,10 +65,10 @@ class Heartbeat:
             return not self._busy
 
     @contextmanager
-    def holding(self, token: str, *, deadline: float) -> Iterator[None]:
-        """Renew this claim while the block runs, but not past the deadline (`time.monotonic()` seconds)."""
+    def holding(self, token: str, *, since: float, deadline: float) -> Iterator[None]:
+        """Renew this claim while the block runs, but not past the deadline; both times are `time.monotonic()`."""
         with self._mutex:
-            self._claims[token] = deadline
+            self._claims[token] = _Held(deadline, since)
         try:
             yield
         finally:
@@ -71,14 +80,35 @@ class Heartbeat:
         with self._mutex:
             return list(self._claims)
 
+    def confirm(self, token: str) -> None:
+        """Make sure, before what cannot be undone, that the step is still ours. Raises `LeaseLostError` if not.
+
+        While the lease cannot have run out this costs a look at the clock. A process that stood still past its
+        lease asks the database: another may have taken the step over, and done it, meanwhile.
+        """
+        with self._mutex:
+            held = self._claims.get(token)
+            is_fresh = held is not None and time.monotonic() - held.confirmed < self._lease.total_seconds()
+        if not is_fresh and token not in self._renew([token]):
+            raise LeaseLostError("the step was taken over while this process stood still")
+
     def beat(self) -> None:
         """Renew once. Claims past their deadline are left to run out."""
         now = time.monotonic()
         with self._mutex:
-            live = [token for token, deadline in self._claims.items() if deadline > now]
+            live = [token for token, held in self._claims.items() if held.deadline > now]
         if live:
-            with self._database.transaction() as session:
-                agents.renew(session, live, self._lease)
+            self._renew(live)
+
+    def _renew(self, tokens: list[str]) -> set[str]:
+        """Renew these leases; return those that are still ours. Their time counts from before the renewal."""
+        now = time.monotonic()
+        with self._database.transaction() as session:
+            ours = agents.renew(session, tokens, self._lease)
+        with self._mutex:
+            for token in ours & self._claims.keys():
+                self._claims[token].confirmed = now
+        return ours
 
     def _run(self) -> None:
         is_down = False
