@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -22,6 +23,9 @@ from worker.sweeper import Sweeper
 log = structlog.get_logger()
 
 POLL_S = 0.1
+DUTIES = frozenset({"heartbeat", "sweeper"})
+CRASHED = 70
+"""The exit code of `sysexits.h` for an internal error."""
 
 
 @setup_logging.connect
@@ -33,12 +37,29 @@ def configure(**_: Any) -> None:
 def start(sender: Any = None, **_: Any) -> None:
     """Start the heartbeat and the sweeper beside the pool."""
     services = get_services()
+    threading.excepthook = EndWithDuty(threading.excepthook)
     services.heartbeat.start()
     redis = Redis.from_url(services.settings.redis_url or "redis://127.0.0.1:6379/0", socket_timeout=2)
     Sweeper(services, redis).start()
     if services.settings.rca_metrics_port:
         metrics.serve(services.settings.rca_metrics_port)
     log.info("worker_started", name=sender.hostname, slots=sender.pool.limit)
+
+
+class EndWithDuty:
+    """Ends the process when a thread it cannot do without has died of a defect: a supervisor starts a whole one."""
+
+    def __init__(
+        self, log_crash: Callable[[threading.ExceptHookArgs], Any], *, leave: Callable[[int], Any] = os._exit
+    ) -> None:
+        self._log_crash = log_crash
+        self._leave = leave
+
+    def __call__(self, crash: threading.ExceptHookArgs) -> None:
+        self._log_crash(crash)
+        if crash.thread is not None and crash.thread.name in DUTIES:
+            log.error("duty_crashed", duty=crash.thread.name)
+            self._leave(CRASHED)
 
 
 @worker_shutting_down.connect
