@@ -13,6 +13,7 @@ from worker.domain.states import Step
 from worker.guardrails.policy import Policy
 from worker.llm.routing import Router
 from worker.ops.redaction import Redactor
+from worker.reporting.destinations.configured import find_destinations
 from worker.services import Model, Services
 from worker.settings import Settings
 from worker.storage.database import Database
@@ -52,6 +53,7 @@ def build_services(url: str, model: Model, **fields: Any) -> Services:
         redactor=Redactor(settings.secrets),
         policy=Policy(),
         send=CollectingQueue(),
+        destinations=find_destinations(settings),
     )
 
 

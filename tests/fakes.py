@@ -14,6 +14,7 @@ from worker.domain.conversation import (
     ToolRequest,
     Usage,
 )
+from worker.services import Message
 from worker.storage.outbox import WakeUp
 
 Say = Callable[[ModelRequest], ModelAnswer]
@@ -23,7 +24,9 @@ def calls_tools(*calls: tuple[str, dict[str, Any]], text: str = "") -> ModelAnsw
     """Answer with tool calls, each a name with its arguments."""
     requests = tuple(ToolRequest(id=f"call_{i}", name=n, arguments=a) for i, (n, a) in enumerate(calls, 1))
     message = AssistantMessage(text=text, tool_requests=requests)
-    return ModelAnswer(message=message, stop_reason=StopReason.TOOL_USE, usage=Usage(input_tokens=100, output_tokens=10))
+    return ModelAnswer(
+        message=message, stop_reason=StopReason.TOOL_USE, usage=Usage(input_tokens=100, output_tokens=10)
+    )
 
 
 def says(text: str) -> ModelAnswer:
@@ -63,13 +66,18 @@ class ScriptedModel:
 
 
 class CollectingQueue:
-    """Keeps wake-ups instead of sending them."""
+    """Keeps messages instead of sending them: wake-ups of steps in `sent`, of deliveries in `deliveries`."""
 
     def __init__(self) -> None:
         self.sent: list[WakeUp] = []
+        self.deliveries: list[str] = []
 
-    def __call__(self, wake_ups: Iterable[WakeUp]) -> None:
-        self.sent.extend(wake_ups)
+    def __call__(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            if isinstance(message, WakeUp):
+                self.sent.append(message)
+            else:
+                self.deliveries.append(str(message.arguments[0]))
 
     def take(self) -> list[WakeUp]:
         taken, self.sent = self.sent, []

@@ -32,7 +32,9 @@ def toolbox_for(services: Services, transcript: Transcript) -> Toolbox:
 
 
 def run_call(services: Services, claim: Claim, *, toolbox: Toolbox, transcript: Transcript, call: ToolCall) -> None:
-    """Run the call and commit what came of it, success or failure."""
+    """Run the call and commit what came of it, success or failure. Raises `StepCancelledError` before it starts."""
+    with services.database.transaction() as session:
+        agents.require_wanted(session, claim)
     started = time.monotonic()
     context = _context(services, claim, transcript)
     services.heartbeat.confirm(claim.token)

@@ -10,6 +10,7 @@ from worker.investigation.offline.analyst import OfflineAnalyst
 from worker.llm.client import ProviderClient
 from worker.llm.routing import Router
 from worker.ops.redaction import Redactor
+from worker.reporting.destinations.configured import find_destinations
 from worker.services import Model, Services
 from worker.settings import Settings, load_settings
 from worker.storage.database import Database
@@ -40,6 +41,7 @@ def build_services(settings: Settings) -> Services:
         redactor=Redactor(settings.secrets),
         policy=load_policy(settings.rca_policy_file),
         send=Sender(app),
+        destinations=find_destinations(settings),
     )
 
 

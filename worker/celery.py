@@ -10,8 +10,8 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from worker.domain.states import Queue
+from worker.services import Message
 from worker.settings import Settings, load_settings
-from worker.storage.outbox import WakeUp
 
 log = structlog.get_logger()
 
@@ -62,14 +62,14 @@ class Sender:
         self._app = celery_app
         self._is_down = False
 
-    def __call__(self, wake_ups: Iterable[WakeUp]) -> None:
-        for wake_up in wake_ups:
-            if not self._send(wake_up):
+    def __call__(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            if not self._send(message):
                 return
 
-    def _send(self, wake_up: WakeUp) -> bool:
+    def _send(self, message: Message) -> bool:
         try:
-            self._app.send_task(wake_up.step.task, args=wake_up.arguments, queue=wake_up.queue, ignore_result=True)
+            self._app.send_task(message.task, args=message.arguments, queue=message.queue, ignore_result=True)
         except (OperationalError, RedisError, OSError) as error:
             if not self._is_down:
                 log.warning("queue_unreachable", error=type(error).__name__)

@@ -108,6 +108,7 @@ def take_turn(services: Services, agent_id: str, turn_no: int) -> None:
 def _turn(services: Services, claim: Claim) -> None:
     agent = claim.agent
     with services.database.transaction() as session:
+        agents.require_wanted(session, claim)
         transcript = transcripts.load_for_turn(session, agent)
     toolbox = acting.toolbox_for(services, transcript)
     scene = messages.Scene(agent.nonce, material.window_of(services, transcript), toolbox.sources())
@@ -178,6 +179,7 @@ def judge_commands(services: Services, agent_id: str, turn_no: int) -> None:
 
 def _judge(services: Services, claim: Claim) -> None:
     with services.database.transaction() as session:
+        agents.require_wanted(session, claim)
         calls = transcripts.calls_of(session, claim.agent.id)[claim.agent.turn_no]
         path = investigations.get(session, claim.agent.investigation_id).user_path
     judged = judging.judge(services, claim, calls=calls, user_path=path)
@@ -235,5 +237,14 @@ def retry(services: Services, investigation_id: str, *, user_path: str = "/") ->
     with services.database.transaction() as session:
         new = interventions.requeue(session, investigation_id, user_path=user_path)
     log.info("investigation_retried", investigation=investigation_id, retry=new)
+    admit_waiting(services)
+    return new
+
+
+def rerun(services: Services, investigation_id: str, *, user_path: str = "/") -> str:
+    """Investigate the same incident from scratch; return the new investigation's id. The old ones stay as they are."""
+    with services.database.transaction() as session:
+        new = interventions.rerun(session, investigation_id, user_path=user_path)
+    log.info("investigation_rerun", investigation=investigation_id, rerun=new)
     admit_waiting(services)
     return new

@@ -11,6 +11,7 @@ from worker.domain.states import Step
 from worker.domain.transcript import Claim
 from worker.errors import (
     LeaseLostError,
+    StepCancelledError,
     StorageUnavailableError,
     TransientError,
     WorkerError,
@@ -92,6 +93,8 @@ def _settle(services: Services, claim: Claim, error: Exception) -> None:
 def _next_state(services: Services, claim: Claim, error: Exception) -> Callable[[Session], WakeUp | None]:
     """Choose: put back and wait, put back and count, or fail the agent."""
     agent, settings = claim.agent, services.settings
+    if isinstance(error, StepCancelledError):
+        return lambda session: agents.put_back(session, claim, delay_s=0)  # which ends a cancelled one
     reason = services.redactor.scrub(str(error))[:MAX_REASON_CHARS]
     if isinstance(error, TransientError):
         down_s = (claim.claimed_at - agent.outage_since).total_seconds() if agent.outage_since else 0.0

@@ -10,7 +10,7 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
-from worker import pipeline
+from worker import delivering, pipeline
 from worker.errors import StorageUnavailableError
 from worker.ops import metrics
 from worker.services import Services
@@ -71,6 +71,7 @@ class Sweeper:
             wake_ups += agents.expire_deadlines(session)
             agents.settle_cancelled(session)
             wake_ups += outbox.take_due(session, database_now(session))
+        delivering.send_due(self._services, is_memory_lost=is_memory_lost)
         if is_memory_lost:
             self._remember()
         self._services.send(wake_ups)

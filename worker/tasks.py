@@ -1,6 +1,6 @@
 """The Celery tasks: ids in, nothing out. The work is in `worker.pipeline`."""
 
-from worker import pipeline
+from worker import delivering, pipeline
 from worker.bootstrap import get_services
 from worker.celery import app
 
@@ -27,3 +27,9 @@ def act(agent_id: str, turn_no: int) -> None:
 def publish(agent_id: str) -> None:
     """Write the agent's report."""
     pipeline.publish(get_services(), agent_id)
+
+
+@app.task(name="rca.deliver")
+def deliver(delivery_id: str) -> None:
+    """Send one report to one destination."""
+    delivering.deliver(get_services(), delivery_id)

@@ -1,4 +1,4 @@
-"""`rca investigations`: what was and is investigated, how it stands, and the two things a person may do about it."""
+"""`rca investigations`: what was and is investigated, how it stands, and what a person may do about it."""
 
 import json
 from dataclasses import asdict
@@ -10,22 +10,23 @@ import click
 from worker.cli.follow import tell_failure, tell_verdict, ways_to_open
 from worker.cli.stored import find_id, open_database
 from worker.cli.system import find_settings
-from worker.cli.telling import several, tell_call, tell_cost, tell_failed_ask, tell_turn
+from worker.cli.telling import several, tell_call, tell_cost, tell_delivery, tell_failed_ask, tell_turn
 from worker.domain.report import Report, UsageLine
 from worker.domain.states import InvestigationStatus
 from worker.reporting import words
 from worker.reporting.inert import one_line
-from worker.storage import activity, interventions, reports, usage
+from worker.storage import activity, deliveries, interventions, reports, usage
 from worker.storage import investigations as rows
 from worker.storage.activity import Activity
-from worker.storage.investigations import Filter, Listed
+from worker.storage.deliveries import Listed as Delivery
+from worker.storage.investigations import Attempt, Filter, Listed
 
 TITLE_CHARS = 60
 
 
 @click.group()
 def investigations() -> None:
-    """Look at investigations, retry or cancel them."""
+    """Look at investigations, cancel, retry or run them again."""
 
 
 @investigations.command(name="list")
@@ -62,12 +63,16 @@ def show(*, investigation_id: str, as_json: bool) -> None:
     with open_database(settings) as database, database.transaction() as session:
         found = find_id(session, investigation_id)
         done, spent = activity.load(session, found), usage.lines(session, found)
+        others = rows.attempts_at(session, done.investigation.incident_id)
+        owed = deliveries.page(session, deliveries.Filter(investigation_id=found))
         is_done = done.investigation.status == InvestigationStatus.COMPLETED
         report = reports.get(session, found) if is_done else None
     if as_json:
-        click.echo(to_json({**asdict(done), "usage": [line.model_dump() for line in spent]}))
+        more = {"attempts": list(map(asdict, others)), "deliveries": list(map(asdict, owed))}
+        click.echo(to_json({**asdict(done), "usage": [line.model_dump() for line in spent], **more}))
         return
-    click.echo("\n".join((*_heading(done), *_agents(done), *_events(done), *_usage(done, spent), *_end(done, report))))
+    told = (*_heading(done), *_attempts(found, others), *_deliveries(owed))
+    click.echo("\n".join((*told, *_agents(done), *_events(done), *_usage(done, spent), *_end(done, report))))
     if report is not None:
         click.echo("\n".join(ways_to_open(settings, found)))
 
@@ -83,6 +88,21 @@ def retry(investigation_id: str) -> None:
     """
     with open_database() as database, database.transaction() as session:
         new = interventions.requeue(session, find_id(session, investigation_id))
+    click.echo(new)
+    click.echo(f"queued; `rca follow {new}` watches it", err=True)
+
+
+@investigations.command()
+@click.argument("investigation_id", metavar="ID|latest")
+def rerun(investigation_id: str) -> None:
+    """Investigate the incident of an ended investigation from scratch; prints the new one's id.
+
+    A worker starts it, with the worker's configuration. The old ones stay readable.
+
+    Example: rca investigations rerun latest
+    """
+    with open_database() as database, database.transaction() as session:
+        new = interventions.rerun(session, find_id(session, investigation_id))
     click.echo(new)
     click.echo(f"queued; `rca follow {new}` watches it", err=True)
 
@@ -129,6 +149,15 @@ def _heading(done: Activity) -> list[str]:
         f"{row.incident_id}, {several(row.alert_count, 'alert')}, user path {one_line(row.user_path)}",
         f"attempt {row.attempt_no}{again}, created {words.utc(row.created_at)}",
     ]
+
+
+def _attempts(shown: str, attempts: tuple[Attempt, ...]) -> list[str]:
+    """List the other investigations of the incident."""
+    return [f"attempt {a.attempt_no}: {a.id}, {a.verdict or a.status}" for a in attempts if a.id != shown]
+
+
+def _deliveries(owed: list[Delivery]) -> list[str]:
+    return [f"delivery: {tell_delivery(row)}" for row in owed]
 
 
 def _agents(done: Activity) -> list[str]:

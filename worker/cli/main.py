@@ -9,6 +9,7 @@ from worker.errors import UserError, WorkerError
 
 COMMANDS = {
     "config": "worker.cli.config:config",
+    "deliveries": "worker.cli.deliveries:deliveries",
     "demo": "worker.cli.demo:demo",
     "doctor": "worker.cli.doctor:doctor",
     "enqueue": "worker.cli.enqueue:enqueue",

@@ -5,6 +5,7 @@ from worker.investigation.submission import TOOL_NAME
 from worker.reporting import words
 from worker.reporting.inert import one_line
 from worker.storage.activity import Activity, DoneCall, DoneTurn, FailedAsk
+from worker.storage.deliveries import Listed
 
 JUDGE = "judge"
 ARGUMENT_CHARS = 120
@@ -47,6 +48,14 @@ def tell_call(call: DoneCall) -> str:
 def tell_failed_ask(ask: FailedAsk) -> str:
     who = "the judge" if ask.purpose == JUDGE else "the model"
     return f"{words.clock(ask.failed_at)}  {who} did not answer: {ask.outcome} ({one_line(ask.model)})"
+
+
+def tell_delivery(row: Listed) -> str:
+    """Return one line: which report, where to, how it stands, why not."""
+    why = f": {one_line(row.failure)}" if row.failure else ""
+    again = f", again at {words.utc(row.next_attempt_at)}" if row.next_attempt_at and row.attempts else ""
+    tried = f" after {several(row.attempts, 'attempt')}" if row.attempts else ""
+    return f"{row.id}  {row.investigation_id}  {one_line(row.destination)}  {row.status}{tried}{again}{why}"
 
 
 def outcome(call: DoneCall) -> str:

@@ -6,7 +6,8 @@ The environment's proxy variables and `.netrc` are not read: the latter would re
 import ssl
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -31,6 +32,14 @@ class Answered:
     status: int
     headers: httpx.Headers
     body: bytes
+
+
+@dataclass(frozen=True)
+class Told:
+    """The head of an HTTP answer; its body was not read."""
+
+    status: int
+    headers: httpx.Headers
 
 
 class Deadline:
@@ -111,12 +120,24 @@ class Transport:
 
         Redirects are not followed: they would carry the key to another host.
         """
+        with self._exchange(url, headers=headers, body=body, timeout_s=timeout_s) as response:
+            return Answered(response.status_code, response.headers, _read(response))
+
+    def tell(self, url: str, *, headers: dict[str, str], body: bytes, timeout_s: float) -> Told:
+        """Post and read only how the answer begins, whatever it says then. Raises as `post` does."""
+        with self._exchange(url, headers=headers, body=body, timeout_s=timeout_s) as response:
+            return Told(response.status_code, response.headers)
+
+    @contextmanager
+    def _exchange(
+        self, url: str, *, headers: dict[str, str], body: bytes, timeout_s: float
+    ) -> Iterator[httpx.Response]:
         client = self._client()
         self._local.deadline.set(timeout_s)
         timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
         try:
             with client.stream("POST", url, headers=headers, content=body, timeout=timeout) as response:
-                return Answered(response.status_code, response.headers, _read(response))
+                yield response
         except httpx.TimeoutException as error:
             raise ProviderUnavailableError(f"no answer within {timeout_s:.1f} s; it may be overloaded") from error
         except httpx.DecodingError as error:

@@ -10,7 +10,7 @@ from worker.domain.conversation import Route
 from worker.domain.ids import AgentId, InvestigationId
 from worker.domain.states import STEPS, AgentKind, AgentStatus, InvestigationStatus, Step, step_of
 from worker.domain.transcript import Agent, Claim
-from worker.errors import LeaseLostError
+from worker.errors import LeaseLostError, StepCancelledError
 from worker.storage import investigations, outbox, usage
 from worker.storage.database import database_now
 from worker.storage.outbox import WakeUp
@@ -171,7 +171,8 @@ def expire_deadlines(session: Session, *, limit: int = 200) -> list[WakeUp]:
 def cancel_all(session: Session, investigation_id: str) -> None:
     """Ask every agent of the investigation to end; those that nobody runs end at once."""
     now = database_now(session)
-    live = select(AgentRow).where(AgentRow.investigation_id == investigation_id, AgentRow.finished_at.is_(None))
+    own = (AgentRow.investigation_id == investigation_id, AgentRow.finished_at.is_(None))
+    live = select(AgentRow).where(*own, AgentRow.cancel_requested_at.is_(None))
     for row in session.scalars(live.with_for_update()).all():
         row.cancel_requested_at = now
         if row.claim_token is None:
@@ -193,6 +194,12 @@ def is_cancelled(session: Session, claim: Claim) -> bool:
     row = AgentRow
     ours = select(row.id).where(row.claim_token == claim.token, row.cancel_requested_at.is_(None))
     return session.scalar(ours) is None
+
+
+def require_wanted(session: Session, claim: Claim) -> None:
+    """Raise `StepCancelledError` where nothing more of the step should start."""
+    if is_cancelled(session, claim):
+        raise StepCancelledError(f"the {claim.step} of {claim.agent.id} was cancelled")
 
 
 def settle_cancelled(session: Session) -> int:

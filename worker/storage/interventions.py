@@ -1,4 +1,4 @@
-"""What a person does to an investigation: end it, or have it tried again."""
+"""What a person does to an investigation: end it, have it tried again, have the incident looked at anew."""
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -6,8 +6,7 @@ from sqlalchemy.orm import Session
 from worker.domain.states import InvestigationStatus
 from worker.errors import UserError
 from worker.storage import agents, investigations
-from worker.storage.database import serialise
-from worker.storage.tables import InvestigationRow
+from worker.storage.tables import IncidentRow, InvestigationRow
 
 RETRIED = (InvestigationStatus.FAILED, InvestigationStatus.CANCELLED)
 
@@ -17,26 +16,44 @@ def cancel(session: Session, investigation_id: str, *, user_path: str = "/") -> 
     row = investigations.get(session, investigation_id, user_path=user_path)
     if InvestigationStatus(row.status).is_final:
         raise UserError(f"investigation {investigation_id} is {row.status} already: there is nothing to cancel")
+    end(session, investigation_id)
+
+
+def end(session: Session, investigation_id: str) -> None:
+    """Ask all agents to end, those too that an admission adds while this waits for the investigation's row."""
     agents.cancel_all(session, investigation_id)
     investigations.cancel(session, investigation_id)
+    agents.cancel_all(session, investigation_id)
 
 
 def requeue(session: Session, investigation_id: str, *, user_path: str = "/") -> str:
     """Queue a new attempt from the last finished turn and return its id; the old one stays as it is.
 
-    Raises `UserError` for one that is not to be retried, or whose retry is still going on.
+    Raises `UserError` for one that is not to be retried, or whose incident is being investigated.
     """
-    serialise(session, f"retry:{investigation_id}")
     old = investigations.get(session, investigation_id, user_path=user_path)
     if old.status not in RETRIED:
         raise UserError(f"investigation {investigation_id} is {old.status}: only failed or cancelled ones are retried")
-    again = _live_retry(session, investigation_id)
-    if again is not None:
-        raise UserError(f"investigation {investigation_id} is retried already, as {again}: wait for it or cancel it")
+    _require_nobody_at_work(session, old, verb="retried")
     return investigations.reopen(session, old)
 
 
-def _live_retry(session: Session, investigation_id: str) -> str | None:
+def rerun(session: Session, investigation_id: str, *, user_path: str = "/") -> str:
+    """Queue an investigation of the same incident from scratch and return its id; the old ones stay as they are.
+
+    Raises `UserError` for one that has not ended, or whose incident is being investigated.
+    """
+    old = investigations.get(session, investigation_id, user_path=user_path)
+    if not InvestigationStatus(old.status).is_final:
+        raise UserError(f"investigation {investigation_id} is {old.status}: wait for its end, or cancel it first")
+    _require_nobody_at_work(session, old, verb="run again")
+    return investigations.reopen(session, old, from_scratch=True)
+
+
+def _require_nobody_at_work(session: Session, old: InvestigationRow, *, verb: str) -> None:
+    """Lock the incident, so that two who ask at once do not both get an investigation of it."""
+    session.get_one(IncidentRow, old.incident_id, with_for_update=True)
     row = InvestigationRow
-    live = select(row.id).where(row.retry_of == investigation_id, row.finished_at.is_(None))
-    return session.scalar(live.limit(1))
+    live = select(row.id).where(row.incident_id == old.incident_id, row.finished_at.is_(None)).limit(1)
+    if other := session.scalar(live):
+        raise UserError(f"investigation {old.id} is {verb} already, as {other}: wait for it or cancel it")

@@ -18,11 +18,11 @@ def open_investigation(
     session: Session, incident: IncidentRow, *, severity_rank: int, retry_of: str | None = None
 ) -> InvestigationRow:
     """Add a queued investigation of the incident."""
-    attempts = select(func.count()).where(InvestigationRow.incident_id == incident.id)
+    last_no = select(func.max(InvestigationRow.attempt_no)).where(InvestigationRow.incident_id == incident.id)
     row = InvestigationRow(
         id=new_id("inv"),
         incident_id=incident.id,
-        attempt_no=(session.scalar(attempts) or 0) + 1,
+        attempt_no=(session.scalar(last_no) or 0) + 1,
         retry_of=retry_of,
         user_path=incident.user_path,
         severity_rank=severity_rank,
@@ -77,10 +77,32 @@ def lineage(session: Session, investigation_id: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def reopen(session: Session, old: InvestigationRow) -> str:
-    """Queue a new attempt that goes on from the old one. Returns its id."""
+def reopen(session: Session, old: InvestigationRow, *, from_scratch: bool = False) -> str:
+    """Queue a new attempt at the incident: one that goes on from the old one, or one from scratch. Returns its id."""
     incident = session.get_one(IncidentRow, old.incident_id)
-    return open_investigation(session, incident, severity_rank=old.severity_rank, retry_of=old.id).id
+    retry_of = None if from_scratch else old.id
+    return open_investigation(session, incident, severity_rank=old.severity_rank, retry_of=retry_of).id
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One of the investigations of an incident. `retry_of` is None for one from scratch."""
+
+    id: str
+    attempt_no: int
+    status: str
+    verdict: str | None
+    retry_of: str | None
+    created_at: datetime
+
+
+def attempts_at(session: Session, incident_id: str) -> tuple[Attempt, ...]:
+    """Return every investigation of the incident, in order."""
+    row = InvestigationRow
+    wanted = select(row.id, row.attempt_no, row.status, row.verdict, row.retry_of, row.created_at)
+    return tuple(
+        Attempt(*found) for found in session.execute(wanted.where(row.incident_id == incident_id).order_by(row.id))
+    )
 
 
 def cancel(session: Session, investigation_id: str) -> None:

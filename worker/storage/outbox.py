@@ -25,6 +25,10 @@ class WakeUp:
     queue: str
 
     @property
+    def task(self) -> str:
+        return self.step.task
+
+    @property
     def arguments(self) -> tuple[str | int, ...]:
         return (self.agent_id,) if self.step is Step.PUBLISH else (self.agent_id, self.turn_no)
 

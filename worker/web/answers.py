@@ -88,19 +88,57 @@ class AgentAnswer(Answer):
     finished_at: datetime | None
 
 
+class DeliveryAnswer(Answer):
+    """One report on its way to one destination."""
+
+    id: str = Field(description="The idempotency key that the destination sees.")
+    investigation_id: str
+    destination: str
+    status: Literal["waiting", "due", "sending", "delivered", "failed"]
+    attempts: int
+    next_attempt_at: datetime | None = Field(description="When it is tried again; null where nothing is planned.")
+    failure: str | None = Field(description="Why the last attempt did not succeed.")
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class DeliveriesAnswer(Answer):
+    deliveries: tuple[DeliveryAnswer, ...]
+    next: str | None = Field(description="`before` of the next page; null on the last.")
+
+
+class ResentAnswer(Answer):
+    delivery_id: str
+    destination: str
+
+
+class AttemptAnswer(Answer):
+    """One investigation of the same incident."""
+
+    id: str
+    attempt_no: int
+    status: str
+    verdict: str | None
+    retry_of: str | None = Field(description="Which one it goes on from; null for one from scratch.")
+    created_at: datetime
+
+
 class InvestigationAnswer(ListedAnswer):
     """One investigation as it stands."""
 
     admitted_at: datetime | None
     deadline_at: datetime | None
     cancel_requested_at: datetime | None
+    resolved_at: datetime | None = Field(description="When the monitors said that the incident is over.")
+    attempts: tuple[AttemptAnswer, ...] = Field(description="Every investigation of this incident, in order.")
+    deliveries: tuple[DeliveryAnswer, ...]
     agents: tuple[AgentAnswer, ...]
     usage: tuple[UsageLine, ...]
     links: dict[str, str] = Field(description="Where to go on: `self`, `page`, and `report` once there is one.")
 
 
 class StandsAnswer(Answer):
-    """Where an investigation stands after it was cancelled or retried."""
+    """Where an investigation stands after it was cancelled, retried or begun anew."""
 
     investigation_id: str
     status: str

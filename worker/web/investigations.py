@@ -1,4 +1,4 @@
-"""Investigations: listed, looked at, cancelled, retried."""
+"""Investigations: listed, looked at, cancelled, retried, run again."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -9,12 +9,14 @@ from sqlalchemy.orm import Session
 from worker import pipeline
 from worker.domain.states import InvestigationStatus
 from worker.services import Services
-from worker.storage import investigations, progress, usage
+from worker.storage import deliveries, investigations, progress, usage
 from worker.storage.investigations import Filter, Listed
 from worker.storage.tables import IncidentRow, InvestigationRow
 from worker.web.answers import (
     GUARDED,
     AgentAnswer,
+    AttemptAnswer,
+    DeliveryAnswer,
     InvestigationAnswer,
     ListedAnswer,
     PageAnswer,
@@ -74,6 +76,12 @@ def retry_investigation(services: Here, identity: Operator, investigation_id: Id
     return _stands(services, pipeline.retry(services, investigation_id, user_path=identity.user_path))
 
 
+@router.post("/{investigation_id}/rerun", status_code=202, responses=_CHANGE)
+def rerun_investigation(services: Here, identity: Operator, investigation_id: IdPath) -> StandsAnswer:
+    """Investigate the same incident from scratch, as a new investigation; this one has to have ended."""
+    return _stands(services, pipeline.rerun(services, investigation_id, user_path=identity.user_path))
+
+
 def read_page(services: Services, wanted: Filter) -> tuple[list[Listed], str | None]:
     """Return one page and where the next begins; None after the last. One more row than shown tells which."""
     one_more = Filter(**(asdict(wanted) | {"limit": wanted.limit + 1}))
@@ -88,8 +96,13 @@ def _described(session: Session, row: InvestigationRow) -> InvestigationAnswer:
     links = {"self": base, "page": f"/investigations/{row.id}"}
     if row.status == InvestigationStatus.COMPLETED:
         links["report"] = f"{base}/report"
+    incident = session.get_one(IncidentRow, row.incident_id)
+    owed = deliveries.page(session, deliveries.Filter(investigation_id=row.id))
     return InvestigationAnswer(
-        **asdict(investigations.listed(row, session.get_one(IncidentRow, row.incident_id))),
+        **asdict(investigations.listed(row, incident)),
+        resolved_at=incident.resolved_at,
+        attempts=tuple(map(AttemptAnswer.model_validate, investigations.attempts_at(session, row.incident_id))),
+        deliveries=tuple(map(DeliveryAnswer.model_validate, owed)),
         admitted_at=row.admitted_at,
         deadline_at=row.deadline_at,
         cancel_requested_at=row.cancel_requested_at,

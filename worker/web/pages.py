@@ -1,6 +1,7 @@
 """Pages for people: the list, one investigation while it runs, its report. They read well without any script."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
@@ -10,8 +11,9 @@ from worker import pipeline
 from worker.domain.report import UsageLine
 from worker.domain.states import InvestigationStatus
 from worker.services import Services
-from worker.storage import investigations, progress, usage
-from worker.storage.investigations import Filter, Listed
+from worker.storage import deliveries, investigations, progress, usage
+from worker.storage.deliveries import Listed as Delivery
+from worker.storage.investigations import Attempt, Filter, Listed
 from worker.storage.progress import AgentProgress, CallProgress
 from worker.storage.tables import IncidentRow, InvestigationRow
 from worker.storage.tokens import Identity
@@ -39,6 +41,9 @@ class Standing:
     agents: list[AgentProgress]
     calls: list[CallProgress]
     usage: tuple[UsageLine, ...]
+    resolved_at: datetime | None
+    attempts: tuple[Attempt, ...]
+    deliveries: list[Delivery]
 
     @property
     def is_final(self) -> bool:
@@ -97,15 +102,32 @@ def press_retry(services: Here, identity: Operator, investigation_id: IdPath) ->
     return RedirectResponse(f"/investigations/{again}", REDIRECT)
 
 
+@router.post("/investigations/{investigation_id}/rerun")
+def press_rerun(services: Here, identity: Operator, investigation_id: IdPath) -> Response:
+    again = pipeline.rerun(services, investigation_id, user_path=identity.user_path)
+    return RedirectResponse(f"/investigations/{again}", REDIRECT)
+
+
+@router.post("/investigations/{investigation_id}/deliveries/{delivery_id}/resend")
+def press_resend(services: Here, identity: Operator, investigation_id: IdPath, delivery_id: IdPath) -> Response:
+    with services.database.transaction() as session:
+        deliveries.resend(session, delivery_id, user_path=identity.user_path)
+    return RedirectResponse(f"/investigations/{investigation_id}/progress", REDIRECT)
+
+
 def _standing(services: Services, identity: Identity, investigation_id: str) -> Standing:
     with services.database.transaction() as session:
         row = investigations.get(session, investigation_id, user_path=identity.user_path)
+        incident = session.get_one(IncidentRow, row.incident_id)
         return Standing(
-            listed=investigations.listed(row, session.get_one(IncidentRow, row.incident_id)),
+            listed=investigations.listed(row, incident),
             row=row,
             agents=progress.of_agents(session, row.id),
             calls=progress.newest_calls(session, row.id, limit=SHOWN_CALLS),
             usage=usage.lines(session, row.id),
+            resolved_at=incident.resolved_at,
+            attempts=investigations.attempts_at(session, row.incident_id),
+            deliveries=deliveries.page(session, deliveries.Filter(investigation_id=row.id)),
         )
 
 
