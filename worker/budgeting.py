@@ -1,12 +1,13 @@
 """Reserves what a call may take before it is made, and says whose new investigations wait for a budget of the day."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
 from worker.domain.conversation import ModelRequest, Route
 from worker.domain.incident import Budget
-from worker.domain.states import ASIDE, Purpose
+from worker.domain.states import ASIDE, InvestigationStatus, Purpose
 from worker.domain.transcript import Amount, Claim, Limits
 from worker.investigation import budget
 from worker.investigation.budget import Bound, Cap, NextCall, Stage
@@ -15,6 +16,7 @@ from worker.services import Services
 from worker.settings import Settings
 from worker.storage import reservations, spending, usage
 from worker.storage.database import serialise
+from worker.storage.investigations import Listed
 from worker.storage.reservations import Account
 from worker.storage.spending import Day
 from worker.storage.tables import InvestigationRow
@@ -117,12 +119,86 @@ def find_wait(settings: Settings, day: Day, user_path: str) -> str | None:
 
     Shown to whoever may see the path, so it tells no figures of the fleet's.
     """
-    if budget.find_reached(fleet_caps(settings, day)):
-        return "the fleet's budget of the day is reached: it waits until 00:00 UTC, or for `rca budget lift`"
+    if fleets := _find_fleet_wait(settings, day):
+        return fleets
     reached = budget.find_reached(path_caps(settings, day, user_path))
     if reached is None:
         return None
     return f"{reached.what} is reached: it waits until 00:00 UTC, or for `rca budget lift --user-path {user_path}`"
+
+
+def _find_fleet_wait(settings: Settings, day: Day) -> str | None:
+    if budget.find_reached(fleet_caps(settings, day)) is None:
+        return None
+    return "the fleet's budget of the day is reached: it waits until 00:00 UTC, or for `rca budget lift`"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one budget of the day stands: a user path's, or the fleet's (None)."""
+
+    user_path: str | None
+    tokens: int
+    cost_usd: float
+    max_tokens: int | None
+    max_cost_usd: float | None
+    is_lifted: bool
+    waits_for: str | None
+    waiting: int
+
+
+@dataclass(frozen=True)
+class DayStanding:
+    """How the budgets of the day stand: of the fleet, and of every path that spent, waits or was lifted."""
+
+    day: Day
+    fleet: Standing
+    paths: tuple[Standing, ...]
+
+
+def read_standing(settings: Settings, session: Session) -> DayStanding:
+    """Return how the day stands, read afresh."""
+    day, queued = spending.read_day(session), spending.queued_by_path(session)
+    fleet = Standing(
+        user_path=None,
+        tokens=day.fleet.tokens,
+        cost_usd=day.fleet.cost_usd,
+        max_tokens=settings.rca_day_tokens,
+        max_cost_usd=settings.rca_day_cost_usd,
+        is_lifted=day.is_fleet_lifted,
+        waits_for=_find_fleet_wait(settings, day),
+        waiting=sum(queued.values()),
+    )
+    paths = sorted({*day.paths, *queued, *(lift.user_path for lift in day.lifts if lift.user_path)})
+    return DayStanding(day, fleet, tuple(_path_standing(settings, day, p, waiting=queued.get(p, 0)) for p in paths))
+
+
+def _path_standing(settings: Settings, day: Day, user_path: str, *, waiting: int) -> Standing:
+    spent, (max_tokens, max_cost_usd) = day.paths.get(user_path, Amount()), _path_limits(settings)
+    return Standing(
+        user_path=user_path,
+        tokens=spent.tokens,
+        cost_usd=spent.cost_usd,
+        max_tokens=max_tokens,
+        max_cost_usd=max_cost_usd,
+        is_lifted=day.is_lifted(user_path),
+        waits_for=find_wait(settings, day, user_path),
+        waiting=waiting,
+    )
+
+
+def tell_waits(settings: Settings, session: Session, found: Sequence[Listed]) -> list[Listed]:
+    """Return the same with what each queued one waits for, where that is a budget of the day."""
+    is_asked = has_day_limits(settings) and any(row.status == InvestigationStatus.QUEUED for row in found)
+    if not is_asked:
+        return list(found)
+    day = spending.read_day(session)
+    return [
+        replace(row, waits_for=find_wait(settings, day, row.user_path))
+        if row.status == InvestigationStatus.QUEUED
+        else row
+        for row in found
+    ]
 
 
 class DayGate:

@@ -32,6 +32,7 @@ EXPECTED = {
     ("GET", "/investigations/{investigation_id}"): REPORTS,
     ("GET", "/investigations/{investigation_id}/progress"): REPORTS,
     ("GET", "/v1/investigations"): REPORTS,
+    ("GET", "/v1/budget"): REPORTS,
     ("GET", "/v1/investigations/{investigation_id}"): REPORTS,
     ("GET", "/v1/investigations/{investigation_id}/report"): REPORTS,
     ("GET", "/v1/investigations/{investigation_id}/evidence/{evidence_id}"): REPORTS,

@@ -138,9 +138,21 @@ def _check_exposure(settings: Settings) -> Iterator[Check]:
         yield Check.warn("RCA_HTTP_HOST", "listens beyond this machine without RCA_API_TOKEN", fix=fix)
 
 
+def _check_budgets(settings: Settings) -> Iterator[Check]:
+    """Warn of a bound that another one makes meaningless: it would be found out in the middle of an incident."""
+    units = (("RCA_MAX_TOKENS", "RCA_DAY_TOKENS"), ("RCA_MAX_COST_USD", "RCA_DAY_COST_USD"))
+    for one, day in units:
+        for smaller, larger in ((one, day), (one, f"{day}_PER_PATH"), (f"{day}_PER_PATH", day)):
+            low, high = getattr(settings, smaller.lower()), getattr(settings, larger.lower())
+            if low is not None and high is not None and low > high:
+                fix = f"lower {smaller}, or raise {larger}"
+                yield Check.warn(smaller, f"{low:g} is more than {larger} allows ({high:g})", fix=fix)
+
+
 CHECKS: tuple[Callable[[Settings], Iterator[Check]], ...] = (
     _check_names,  # a misspelled variable is silent otherwise
     _check_home,
     _check_lease,
+    _check_budgets,
     _check_exposure,
 )

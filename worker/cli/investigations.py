@@ -1,12 +1,13 @@
 """`rca investigations`: what was and is investigated, how it stands, and what a person may do about it."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
 import click
 
+from worker import budgeting
 from worker.cli.follow import tell_failure, tell_verdict, ways_to_open
 from worker.cli.stored import find_id, open_database
 from worker.cli.system import find_settings
@@ -15,13 +16,15 @@ from worker.domain.report import Report, UsageLine
 from worker.domain.states import InvestigationStatus
 from worker.reporting import words
 from worker.reporting.inert import one_line
-from worker.storage import activity, deliveries, interventions, reports, usage
+from worker.storage import activity, alerts, deliveries, interventions, reports, usage
 from worker.storage import investigations as rows
 from worker.storage.activity import Activity
+from worker.storage.alerts import AlertLine
 from worker.storage.deliveries import Listed as Delivery
 from worker.storage.investigations import Attempt, Filter, Listed
 
 TITLE_CHARS = 60
+SHOWN_ALERTS = 20
 
 
 @click.group()
@@ -41,8 +44,9 @@ def list_all(*, status: str | None, service: str | None, limit: int, before: str
     Example: rca investigations list --status failed --limit 5
     """
     wanted = Filter(status=status, service=service, limit=limit, before=before)
-    with open_database() as database, database.transaction() as session:
-        found = rows.page(session, wanted)
+    settings = find_settings()
+    with open_database(settings) as database, database.transaction() as session:
+        found = budgeting.tell_waits(settings, session, rows.page(session, wanted))
     if as_json:
         click.echo(to_json([asdict(row) for row in found]))
     else:
@@ -63,16 +67,23 @@ def show(*, investigation_id: str, as_json: bool) -> None:
     with open_database(settings) as database, database.transaction() as session:
         found = find_id(session, investigation_id)
         done, spent = activity.load(session, found), usage.lines(session, found)
+        done = replace(done, investigation=budgeting.tell_waits(settings, session, [done.investigation])[0])
+        told = alerts.of_incident(session, done.investigation.incident_id, limit=SHOWN_ALERTS)
         others = rows.attempts_at(session, done.investigation.incident_id)
         owed = deliveries.page(session, deliveries.Filter(investigation_id=found))
         is_done = done.investigation.status == InvestigationStatus.COMPLETED
         report = reports.get(session, found) if is_done else None
     if as_json:
-        more = {"attempts": list(map(asdict, others)), "deliveries": list(map(asdict, owed))}
-        click.echo(to_json({**asdict(done), "usage": [line.model_dump() for line in spent], **more}))
+        more = {
+            "alerts": list(map(asdict, told)),
+            "attempts": list(map(asdict, others)),
+            "deliveries": list(map(asdict, owed)),
+        }
+        click.echo(to_json({**asdict(done), **more, "usage": [line.model_dump() for line in spent]}))
         return
-    told = (*_heading(done), *_attempts(found, others), *_deliveries(owed))
-    click.echo("\n".join((*told, *_agents(done), *_events(done), *_usage(done, spent), *_end(done, report))))
+    joined = _alerts(told, done.investigation.alert_count)
+    head = (*_heading(done), *_attempts(found, others), *joined, *_deliveries(owed), *_agents(done))
+    click.echo("\n".join((*head, *_events(done), *_usage(done, spent), *_end(done, report))))
     if report is not None:
         click.echo("\n".join(ways_to_open(settings, found)))
 
@@ -132,11 +143,17 @@ def _plain(value: object) -> str:
 def _list_line(row: Listed) -> str:
     title = one_line(row.title)
     shown = title if len(title) <= TITLE_CHARS else title[:TITLE_CHARS] + "…"
-    standing = row.verdict or row.failure_class or ""
+    standing = row.verdict or row.failure_class or _waiting(row)
     where = one_line(row.service or "-")
     return (
         f"{row.id}  {words.utc(row.created_at)}  {row.status:<9}  {standing:<13}  {row.severity:<8}  {where}  {shown}"
     )
+
+
+def _waiting(row: Listed) -> str:
+    if row.waits_for:
+        return "day's budget"
+    return f"number {row.position}" if row.position else ""
 
 
 def _heading(done: Activity) -> list[str]:
@@ -148,7 +165,18 @@ def _heading(done: Activity) -> list[str]:
         f"incident: {one_line(row.title)} [{row.severity}{where}]",
         f"{row.incident_id}, {several(row.alert_count, 'alert')}, user path {one_line(row.user_path)}",
         f"attempt {row.attempt_no}{again}, created {words.utc(row.created_at)}",
+        *([f"number {row.position} in the queue"] if row.position else []),
+        *([f"queued: {row.waits_for}"] if row.waits_for else []),
     ]
+
+
+def _alerts(lines: tuple[AlertLine, ...], count: int) -> list[str]:
+    """Say what joined the incident and why; the one that opened it is in the heading."""
+    joined = [line for line in lines if line.fold_reason]
+    more = [f"and {several(count - len(lines), 'earlier alert')}"] if count > len(lines) else []
+    return [
+        f"joined {words.utc(a.received_at)}: {one_line(a.title)} ({one_line(a.fold_reason or '')})" for a in joined
+    ] + more
 
 
 def _attempts(shown: str, attempts: tuple[Attempt, ...]) -> list[str]:

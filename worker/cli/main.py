@@ -8,6 +8,7 @@ import click
 from worker.errors import UserError, WorkerError
 
 COMMANDS = {
+    "budget": "worker.cli.budget:budget",
     "config": "worker.cli.config:config",
     "deliveries": "worker.cli.deliveries:deliveries",
     "demo": "worker.cli.demo:demo",

@@ -52,6 +52,14 @@ UNPRICED_CALLS = _counter("unpriced_calls", "Calls whose price is unknown.", "mo
 MODEL_RETRIES = _counter("model_retries", "Requests repeated inside a model call.", "provider", "reason")
 COOLDOWNS = _counter("cooldowns", "Times a route was set aside.", "provider", "reason")
 
+# The day's budgets: what its calls count as, the limits (+Inf where there is none), and who waits because of them
+DAY_TOKENS = _gauge("day_tokens", "Tokens of this UTC day, from the database.")
+DAY_TOKENS_LIMIT = _gauge("day_tokens_limit", "What RCA_DAY_TOKENS allows; +Inf while nothing binds.")
+DAY_COST_USD = _gauge("day_cost_usd", "Dollars of this UTC day, unknown prices by the ceiling.")
+DAY_COST_USD_LIMIT = _gauge("day_cost_usd_limit", "What RCA_DAY_COST_USD allows; +Inf while nothing binds.")
+DAY_PATHS_REACHED = _gauge("day_paths_reached", "User paths that a budget of the day keeps waiting.")
+DAY_INVESTIGATIONS_HELD = _gauge("day_investigations_held", "Queued investigations that a budget of the day holds.")
+
 # Tools and guardrails
 TOOL_CALLS = _counter("tool_calls", "Tool calls that ended.", "tool", "status")
 TOOL_CALL_SECONDS = _histogram("tool_call_seconds", "One tool call.", "tool", buckets=_CALL_BUCKETS_S)

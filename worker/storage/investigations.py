@@ -1,6 +1,6 @@
 """Investigations: opened for an incident, finished once, listed for whoever may see them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import func, or_, select, update
@@ -10,6 +10,7 @@ from worker.domain.ids import new_id
 from worker.domain.incident import covers_path
 from worker.domain.states import InvestigationStatus, ReportVerdict
 from worker.errors import NotFoundError
+from worker.storage import queue
 from worker.storage.database import database_now
 from worker.storage.tables import IncidentRow, InvestigationRow
 
@@ -134,6 +135,10 @@ class Listed:
     user_path: str
     created_at: datetime
     finished_at: datetime | None
+    position: int | None = None
+    """Its place among the queued, from 1; None where it does not wait."""
+    waits_for: str | None = None
+    """Why it does not start though there may be room; set by whoever knows the budgets."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +166,18 @@ def page(session: Session, wanted: Filter) -> list[Listed]:
     if wanted.before:
         statement = statement.where(row.id < wanted.before)
     found = session.execute(statement.order_by(row.id.desc()).limit(wanted.limit))
-    return [listed(i, n) for i, n in found]
+    return _placed(session, [listed(i, n) for i, n in found])
+
+
+def describe(session: Session, row: InvestigationRow) -> Listed:
+    """Return the investigation as it is listed."""
+    return _placed(session, [listed(row, session.get_one(IncidentRow, row.incident_id))])[0]
+
+
+def _placed(session: Session, found: list[Listed]) -> list[Listed]:
+    """Say of each that waits where it stands."""
+    positions = queue.find_positions(session, [row.id for row in found if row.status == InvestigationStatus.QUEUED])
+    return [replace(row, position=positions.get(row.id)) for row in found]
 
 
 def listed(row: InvestigationRow, incident: IncidentRow) -> Listed:

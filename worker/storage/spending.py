@@ -112,3 +112,8 @@ class RecentDay:
         with self._mutex:
             self._day = day
         return day
+
+    def forget(self) -> None:
+        """Read afresh next time: somebody here has changed what binds."""
+        with self._mutex:
+            self._day, self._fresh_until = None, 0.0

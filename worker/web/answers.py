@@ -1,6 +1,6 @@
 """The shapes of what goes out over HTTP; the OpenAPI document is made of them."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -65,11 +65,29 @@ class ListedAnswer(Answer):
     user_path: str
     created_at: datetime
     finished_at: datetime | None
+    position: int | None = Field(
+        default=None, description="Its place among the queued, from 1; null: it does not wait."
+    )
+    waits_for: str | None = Field(
+        default=None, description="The budget of the day that a queued one waits for, and until when; null: none."
+    )
 
 
 class PageAnswer(Answer):
     investigations: tuple[ListedAnswer, ...]
     next: str | None = Field(description="`before` of the next page; null on the last.")
+
+
+class AlertLineAnswer(Answer):
+    """One alert of an incident."""
+
+    id: str
+    title: str
+    severity: str
+    service: str | None
+    started_at: datetime | None
+    received_at: datetime
+    fold_reason: str | None = Field(description="Why it joined; null for the one that opened the incident.")
 
 
 class AgentAnswer(Answer):
@@ -132,6 +150,7 @@ class InvestigationAnswer(ListedAnswer):
     resolved_at: datetime | None = Field(description="When the monitors said that the incident is over.")
     attempts: tuple[AttemptAnswer, ...] = Field(description="Every investigation of this incident, in order.")
     deliveries: tuple[DeliveryAnswer, ...]
+    alerts: tuple[AlertLineAnswer, ...] = Field(description="The newest 50 of `alert_count`, in their order.")
     agents: tuple[AgentAnswer, ...]
     usage: tuple[UsageLine, ...]
     links: dict[str, str] = Field(description="Where to go on: `self`, `page`, and `report` once there is one.")
@@ -142,6 +161,31 @@ class StandsAnswer(Answer):
 
     investigation_id: str
     status: str
+
+
+class AmountAnswer(Answer):
+    """What a day's calls count as, calls in flight included; null limits do not bind."""
+
+    tokens: int
+    cost_usd: float = Field(description="Unknown prices count by the configured ceiling.")
+    max_tokens: int | None
+    max_cost_usd: float | None
+    is_lifted: bool = Field(description="Whether an operator took the limits off for today.")
+    waits_for: str | None = Field(description="Why new investigations wait; null while they do not.")
+    waiting: int = Field(description="Investigations that are queued, for whatever reason.")
+
+
+class PathAnswer(AmountAnswer):
+    user_path: str
+
+
+class BudgetAnswer(Answer):
+    """One UTC day's budgets, as far as the token's path reaches."""
+
+    day: date
+    ends_at: datetime
+    fleet: AmountAnswer | None = Field(description="All paths together; only for the path `/`.")
+    paths: tuple[PathAnswer, ...]
 
 
 class AliveAnswer(Answer):

@@ -5,6 +5,8 @@ import math
 from fastapi import APIRouter, Response
 from sqlalchemy.exc import SQLAlchemyError
 
+from worker import budgeting
+from worker.budgeting import DayStanding
 from worker.domain.states import InvestigationStatus
 from worker.errors import StorageUnavailableError
 from worker.ops import metrics
@@ -45,6 +47,7 @@ def get_metrics(services: Here, identity: Reader) -> Response:
         raise refusal(403, "path_not_allowed", "metrics are about all paths: this needs a token whose path is /")
     with services.database.transaction() as session:
         _show(backlog.measure(session))
+        _show_day(budgeting.read_standing(services.settings, session))
     body, content_type = metrics.render()
     return Response(body, headers={"Content-Type": content_type})
 
@@ -59,6 +62,20 @@ def _show(measured: Backlog) -> None:
     metrics.OUTBOX_DUE.set(measured.outbox_due)
     metrics.OUTBOX_LAG_SECONDS.set(measured.outbox_lag_s)
     metrics.SWEEPER_AGE_SECONDS.set(math.inf if measured.sweeper_age_s is None else measured.sweeper_age_s)
+
+
+def _show_day(standing: DayStanding) -> None:
+    fleet, held = standing.fleet, [path for path in standing.paths if path.waits_for]
+    metrics.DAY_TOKENS.set(fleet.tokens)
+    metrics.DAY_TOKENS_LIMIT.set(_limit(fleet.max_tokens, is_lifted=fleet.is_lifted))
+    metrics.DAY_COST_USD.set(fleet.cost_usd)
+    metrics.DAY_COST_USD_LIMIT.set(_limit(fleet.max_cost_usd, is_lifted=fleet.is_lifted))
+    metrics.DAY_PATHS_REACHED.set(len(held))
+    metrics.DAY_INVESTIGATIONS_HELD.set(sum(path.waiting for path in held))
+
+
+def _limit(limit: float | None, *, is_lifted: bool) -> float:
+    return math.inf if limit is None or is_lifted else limit
 
 
 class SchemaError(Exception):

@@ -6,15 +6,16 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from sqlalchemy.orm import Session
 
-from worker import pipeline
+from worker import budgeting, pipeline
 from worker.domain.states import InvestigationStatus
 from worker.services import Services
-from worker.storage import deliveries, investigations, progress, usage
+from worker.storage import alerts, deliveries, investigations, progress, usage
 from worker.storage.investigations import Filter, Listed
 from worker.storage.tables import IncidentRow, InvestigationRow
 from worker.web.answers import (
     GUARDED,
     AgentAnswer,
+    AlertLineAnswer,
     AttemptAnswer,
     DeliveryAnswer,
     InvestigationAnswer,
@@ -28,6 +29,8 @@ from worker.web.identity import Here, Operator, Reader
 router = APIRouter(prefix="/v1/investigations")
 
 MAX_PAGE = 200
+MAX_ALERTS = 50
+"""Alerts shown of one incident, the newest; the count is of all."""
 _ID = r"^[A-Za-z0-9_.-]{1,80}$"
 _ONE = failures(404, *GUARDED)
 _CHANGE = failures(400, 404, *GUARDED)
@@ -60,7 +63,7 @@ def get_investigation(services: Here, identity: Reader, investigation_id: IdPath
     """Say how one investigation stands."""
     with services.database.transaction() as session:
         row = investigations.get(session, investigation_id, user_path=identity.user_path)
-        return _described(session, row)
+        return _described(services, session, row)
 
 
 @router.post("/{investigation_id}/cancel", status_code=202, responses=_CHANGE)
@@ -86,26 +89,30 @@ def read_page(services: Services, wanted: Filter) -> tuple[list[Listed], str | N
     """Return one page and where the next begins; None after the last. One more row than shown tells which."""
     one_more = Filter(**(asdict(wanted) | {"limit": wanted.limit + 1}))
     with services.database.transaction() as session:
-        found = investigations.page(session, one_more)
+        found = budgeting.tell_waits(services.settings, session, investigations.page(session, one_more))
     shown = found[: wanted.limit]
     return shown, shown[-1].id if len(found) > len(shown) else None
 
 
-def _described(session: Session, row: InvestigationRow) -> InvestigationAnswer:
+def _described(services: Services, session: Session, row: InvestigationRow) -> InvestigationAnswer:
     base = f"/v1/investigations/{row.id}"
     links = {"self": base, "page": f"/investigations/{row.id}"}
     if row.status == InvestigationStatus.COMPLETED:
         links["report"] = f"{base}/report"
-    incident = session.get_one(IncidentRow, row.incident_id)
+    listed = investigations.describe(session, row)
     owed = deliveries.page(session, deliveries.Filter(investigation_id=row.id))
     return InvestigationAnswer(
-        **asdict(investigations.listed(row, incident)),
-        resolved_at=incident.resolved_at,
+        **asdict(budgeting.tell_waits(services.settings, session, [listed])[0]),
+        resolved_at=session.get_one(IncidentRow, row.incident_id).resolved_at,
         attempts=tuple(map(AttemptAnswer.model_validate, investigations.attempts_at(session, row.incident_id))),
         deliveries=tuple(map(DeliveryAnswer.model_validate, owed)),
         admitted_at=row.admitted_at,
         deadline_at=row.deadline_at,
         cancel_requested_at=row.cancel_requested_at,
+        alerts=tuple(
+            AlertLineAnswer.model_validate(line)
+            for line in alerts.of_incident(session, row.incident_id, limit=MAX_ALERTS)
+        ),
         agents=tuple(AgentAnswer.model_validate(agent) for agent in progress.of_agents(session, row.id)),
         usage=usage.lines(session, row.id),
         links=links,

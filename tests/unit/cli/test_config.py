@@ -142,3 +142,23 @@ def test_the_list_is_the_same_whatever_is_set(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
     assert CliRunner().invoke(main, ["config", "list"]).stdout == before
+
+
+@pytest.mark.parametrize(
+    ("larger", "smaller"),
+    [
+        (("RCA_MAX_TOKENS", "1000"), ("RCA_DAY_TOKENS", "900")),
+        (("RCA_MAX_COST_USD", "5"), ("RCA_DAY_COST_USD_PER_PATH", "4")),
+        (("RCA_DAY_COST_USD_PER_PATH", "50"), ("RCA_DAY_COST_USD", "40")),
+    ],
+)
+def test_a_bound_above_another_that_holds_it_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, larger: tuple[str, str], smaller: tuple[str, str]
+) -> None:
+    monkeypatch.setenv(*larger)
+    monkeypatch.setenv(*smaller)
+
+    result = check()
+
+    assert result.exit_code == 0
+    assert f"warn  {larger[0]}: {larger[1]} is more than {smaller[0]} allows ({smaller[1]})" in result.stderr
