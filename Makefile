@@ -1,6 +1,7 @@
 # make demo   the whole system on this machine, one incident investigated
 # make test   every test
 # make check  what CI checks besides: style, types, imports
+# make chaos  the product under kills, outages and freezes (CHAOS_SEED="1 2 3" runs three schedules)
 # make lock   the locked dependencies anew
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_VENV ?= .venv-demo
 
-.PHONY: demo test check format lock bench clean
+.PHONY: demo test check format lock bench chaos clean
 
 $(BIN)/.dev: locks/dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -40,6 +41,20 @@ format: $(BIN)/.dev
 
 bench: $(BIN)/.dev
 	$(BIN)/python -m tests.benchmarks.spine
+
+# What a run writes stays in CHAOS_FOLDER, one folder a seed; the checker's exit code is the target's.
+CHAOS_SEED ?= 1
+CHAOS_INVESTIGATIONS ?= 200
+CHAOS_TURNS ?= 8
+CHAOS_WORKERS ?= 2
+CHAOS_SPAN_S ?= 330
+CHAOS_OPTIONS ?=
+
+chaos: $(BIN)/.dev
+	folder="$${CHAOS_FOLDER:-$$(mktemp -d)}"; status=0; for seed in $(CHAOS_SEED); do \
+	$(BIN)/python -m tests.benchmarks.chaos.run --folder "$$folder/$$seed" --seed $$seed --turns $(CHAOS_TURNS) \
+	  --investigations $(CHAOS_INVESTIGATIONS) --workers $(CHAOS_WORKERS) --span-s $(CHAOS_SPAN_S) $(CHAOS_OPTIONS) && \
+	$(BIN)/python -m tests.benchmarks.chaos.check "$$folder/$$seed" || status=1; done; exit $$status
 
 # Index addresses are left out: the locks hold names, versions and hashes, from wherever they are installed.
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
