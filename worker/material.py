@@ -13,11 +13,14 @@ from worker.investigation import decisions, messages
 from worker.investigation.conclusion import Material
 from worker.investigation.submission import TOOL_NAME
 from worker.services import Services
-from worker.storage import artifacts, investigations, transcripts, usage
+from worker.storage import alerts, artifacts, investigations, transcripts, usage
+from worker.storage.alerts import Joined
 from worker.tools.window import incident_window
 
 EXCERPT_CHARS = 4000
 """What a report shows of one result; the rest is in its artifact."""
+MAX_JOINED = 10
+"""Related alerts a report names; the rest is a number."""
 OFFLINE_NOTE = "Investigated by the built-in offline analyst: no model provider is configured."
 
 
@@ -25,6 +28,7 @@ OFFLINE_NOTE = "Investigated by the built-in offline analyst: no model provider 
 class _Rows:
     transcript: Transcript
     full_texts: dict[str, str]
+    joined: Joined
     usage: tuple[UsageLine, ...]
     elapsed_s: float
 
@@ -53,7 +57,7 @@ def gather(services: Services, agent: Agent) -> Material:
         full_texts=rows.full_texts,
         known_entities=frozenset(name for e in evidence for name in e.entities),
         denials=tuple(_denial(c) for c in transcript.calls if c.status is ToolCallStatus.DENIED),
-        notes=_notes(agent, transcript),
+        notes=(*_notes(agent, transcript), *_tell_joined(rows.joined)),
         usage=rows.usage,
         models=_models(agent),
         prompt_versions=messages.prompt_versions(),
@@ -71,6 +75,7 @@ def _read(session: Session, agent: Agent) -> _Rows:
             call.evidence_id: artifacts.read(session, own, call.artifact_id) if call.artifact_id else call.text or ""
             for call in _observations(transcript)
         },
+        joined=alerts.joined(session, transcript.incident_id, limit=MAX_JOINED),
         usage=usage.lines(session, agent.investigation_id),
         elapsed_s=usage.spent(session, agent.investigation_id).elapsed_s,
     )
@@ -108,6 +113,14 @@ def _denial(call: ToolCall) -> Denial:
 def _notes(agent: Agent, transcript: Transcript) -> tuple[str, ...]:
     offline = (OFFLINE_NOTE,) if agent.route.provider == "offline" else ()
     return tuple(dict.fromkeys((*offline, *(note for turn in transcript.turns for note in turn.notes))))
+
+
+def _tell_joined(joined: Joined) -> tuple[str, ...]:
+    """Say which alerts joined the incident and why."""
+    repeats = (f"The alert came {joined.repeats} more times.",) if joined.repeats else ()
+    related = tuple(f'The alert "{a.title}" joined this incident: {a.fold_reason}.' for a in joined.first)
+    rest = joined.related - len(joined.first)
+    return (*repeats, *related, *((f"{rest} more related alerts joined.",) if rest else ()))
 
 
 def _models(agent: Agent) -> dict[str, str]:

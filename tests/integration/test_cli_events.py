@@ -16,13 +16,15 @@ from redis import Redis
 from tests.builders import build_services, close_services, drain, incident, sqlite_url, submits_report
 from tests.fakes import ScriptedModel
 from tests.servers import RedisServer
+from worker import pipeline
 from worker.cli.enqueue import Sent
 from worker.cli.follow import await_intake
-from worker.cli.intake import acceptor, run_intake
+from worker.cli.intake import run_intake
 from worker.cli.main import main
 from worker.cli.system import find_settings
 from worker.errors import EventError, UserError
 from worker.intake.bridge import Bridge, Names
+from worker.intake.events import Offer
 from worker.storage import investigations, outbox
 from worker.storage.database import Database, database_now
 from worker.storage.investigations import Filter
@@ -235,7 +237,7 @@ def test_an_event_that_outgrows_its_bounds_without_its_secrets_is_rejected(url: 
     event = incident(title="x" * 488 + " token=abcd")
 
     with pytest.raises(EventError, match="title: does not fit once what looks like a secret is redacted"):
-        acceptor(services)(event, "stream", "1-1")
+        pipeline.accept_many(services, [Offer(event, "stream", "1-1")])
 
     close_services(services)
 

@@ -122,7 +122,9 @@ def _joined(alert: JoinedAlert) -> dict[str, object]:
 
 
 def _incident(transcript: Transcript, scene: Scene) -> str:
-    event = transcript.event.model_dump(mode="json", exclude={"raw", "llm", "model", "idempotency_key", "resolved", "budget"})
+    event = transcript.event.model_dump(
+        mode="json", exclude={"raw", "llm", "model", "idempotency_key", "resolved", "budget"}
+    )
     event["started_at"] = _moment(transcript.started_at)
     payload = {"event": event, "window": _iso(scene.window), "sources": dict(scene.sources)}
     return fence(json.dumps(payload, indent=1, ensure_ascii=False), scene.nonce)

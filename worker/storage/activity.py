@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from worker.storage import investigations, usage
 from worker.storage.database import database_now
-from worker.storage.investigations import Listed, listed
+from worker.storage.investigations import Listed
 from worker.storage.progress import AgentProgress, of_agents
-from worker.storage.tables import AgentRow, AlertRow, IncidentRow, ToolCallRow, TurnRow, UsageRow
+from worker.storage.tables import AgentRow, AlertRow, ToolCallRow, TurnRow, UsageRow
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def load(session: Session, investigation_id: str, *, user_path: str = "/") -> Ac
     row = investigations.get(session, investigation_id, user_path=user_path)
     spent = usage.spent(session, investigation_id)
     return Activity(
-        investigation=listed(row, session.get_one(IncidentRow, row.incident_id)),
+        investigation=investigations.describe(session, row),
         admitted_at=row.admitted_at,
         now=database_now(session),
         agents=tuple(of_agents(session, investigation_id)),

@@ -53,7 +53,7 @@ def find_positions(session: Session, ids: Collection[str]) -> dict[str, int]:
     order = (leveled.level, leveled.running.desc(), leveled.admitted_at.nulls_first(), leveled.rank, leveled.head)
     placed = select(leveled.id, func.row_number().over(order_by=order).label("position")).subquery().c
     wanted = select(placed.id, placed.position).where(placed.id.in_(ids))
-    return dict(session.execute(wanted).tuples().all())
+    return dict(session.execute(wanted).all())
 
 
 def _waiting_paths() -> Subquery:

@@ -120,7 +120,7 @@ def _standing(services: Services, identity: Identity, investigation_id: str) -> 
         row = investigations.get(session, investigation_id, user_path=identity.user_path)
         incident = session.get_one(IncidentRow, row.incident_id)
         return Standing(
-            listed=investigations.listed(row, incident),
+            listed=investigations.describe(session, row),
             row=row,
             agents=progress.of_agents(session, row.id),
             calls=progress.newest_calls(session, row.id, limit=SHOWN_CALLS),

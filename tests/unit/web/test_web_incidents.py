@@ -166,7 +166,9 @@ def test_the_same_key_below_two_paths_is_two_events(client: AppClient, services:
 def test_a_bad_alert_of_a_group_costs_no_other(client: AppClient, services: Services) -> None:
     bad = [alert("late", startsAt="yesterday"), "not an alert", {"status": "firing"}]
 
-    answer = client.post("/v1/webhooks/alertmanager", json=group(alert("HighLatency"), *bad, alert("HighErrors")))
+    other = alert("HighErrors", labels={"alertname": "HighErrors", "service": "billing"})
+
+    answer = client.post("/v1/webhooks/alertmanager", json=group(alert("HighLatency"), *bad, other))
 
     assert answer.status_code == 202
     results = answer.json()["results"]

@@ -1,11 +1,13 @@
 """Pages for people: complete without a script, with nothing in them that acts."""
 
+from datetime import timedelta
 from html.parser import HTMLParser
 
 import pytest
 from sqlalchemy import select
 from stored import add_result, publish, small_report, take_in
 
+from tests.builders import STARTED_AT
 from tests.web_client import AppClient, token_for
 from worker.domain.states import InvestigationStatus
 from worker.services import Services
@@ -67,7 +69,8 @@ def test_the_list_leads_to_each_investigation(client: AppClient, services: Servi
 
 def test_the_list_goes_on_and_keeps_what_was_chosen(client: AppClient, services: Services) -> None:
     for number in range(51):
-        take_in(services, "alert " + "x" * (number + 1), service="a & b")
+        began = STARTED_AT - timedelta(hours=number)  # so far apart that they are not one incident
+        take_in(services, "alert " + "x" * (number + 1), service="a & b", started_at=began)
 
     (older,) = [h for h in page_of(client, "/investigations?service=a+%26+b&status=").values("href") if "before=" in h]
     page = page_of(client, older)
