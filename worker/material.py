@@ -117,7 +117,7 @@ def _notes(agent: Agent, transcript: Transcript) -> tuple[str, ...]:
 
 def _tell_joined(joined: Joined) -> tuple[str, ...]:
     """Say which alerts joined the incident and why."""
-    repeats = (f"The alert came {joined.repeats} more times.",) if joined.repeats else ()
+    repeats = (f"The same alert came again: {joined.repeats} more.",) if joined.repeats else ()
     related = tuple(f'The alert "{a.title}" joined this incident: {a.fold_reason}.' for a in joined.first)
     rest = joined.related - len(joined.first)
     return (*repeats, *related, *((f"{rest} more related alerts joined.",) if rest else ()))

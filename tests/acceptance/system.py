@@ -11,9 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
 from redis import Redis
 from sqlalchemy import select
 
@@ -246,6 +248,12 @@ class System:
             wait_for(lambda: redis.exists("rca:incidents"), within_s=20, otherwise=process.log)
         return process
 
+    def start_web(self, *, port: int) -> Process:
+        """Start the web process on loopback, and wait until it is ready."""
+        process = self._start("web", (sys.executable, "-m", "worker.cli.main", "web"), RCA_HTTP_PORT=str(port))
+        wait_for(lambda: _is_ready(port), within_s=30, otherwise=process.log)
+        return process
+
     def start_flower(self, *, port: int, auth: str) -> Process:
         arguments = ("-A", "worker.celery", "flower", "--address=127.0.0.1", f"--port={port}")
         return self._start("flower", (sys.executable, "-m", "celery", *arguments), FLOWER_BASIC_AUTH=auth)
@@ -367,6 +375,13 @@ class System:
         own = [f"{a.status} turn {a.turn_no} losses {a.losses}" for a in agents if a.investigation_id == row.id]
         logs = "\n".join(f"--- {p.name}\n{_telling(p.log())}" for p in self.processes)
         return f"{row.status} {row.failure_class} {row.failure_reason}; agents: {own}\n{logs}"
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == HTTPStatus.OK
+    except httpx.TransportError:
+        return False
 
 
 def _telling(log: str) -> str:

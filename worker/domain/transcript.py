@@ -93,7 +93,6 @@ class JoinedAlert:
     started_at: datetime
     description: str
     reason: str
-    is_local_only: bool = False
 
 
 @dataclass(frozen=True)

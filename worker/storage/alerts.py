@@ -55,17 +55,15 @@ def joined(session: Session, incident_id: str, *, limit: int) -> Joined:
     return Joined(repeats, all_joined - repeats, tuple(map(_line, first)))
 
 
-def news(session: Session, incident_id: str, *, heard: int, until: int, may_leave: bool) -> News:
-    """Return what joined after the alert of number `heard`, up to the one of number `until`.
-
-    Where the agent's model is not on this host (`may_leave`), a `local_only` alert is counted and not told.
-    """
+def news(session: Session, incident_id: str, *, heard: int, until: int) -> News:
+    """Return what joined after the alert of number `heard`, up to the one of number `until`."""
     row = AlertRow
     since = (row.incident_id == incident_id, row.alert_no > heard, row.alert_no <= until)
     repeats, all_joined = _count(session, since)
     rows = session.scalars(_related(since, MAX_TOLD)).all() if all_joined > repeats else []
-    told = [j for j in map(_joined, rows) if not (may_leave and j.is_local_only)]
-    return News(until=until, repeats=repeats, joined=tuple(told), unlisted=all_joined - repeats - len(told))
+    return News(
+        until=until, repeats=repeats, joined=tuple(map(_joined, rows)), unlisted=all_joined - repeats - len(rows)
+    )
 
 
 def _count(session: Session, which: Sequence[ColumnElement[bool]]) -> tuple[int, int]:
@@ -104,5 +102,4 @@ def _joined(row: AlertRow) -> JoinedAlert:
         started_at=event.started_at or row.received_at,
         description=event.description,
         reason=row.fold_reason or "it reopened the incident",
-        is_local_only=event.local_only,
     )

@@ -41,9 +41,7 @@ def load_for_turn(session: Session, agent: Agent) -> Transcript:
     heard, until = transcript.heard, transcript.alert_count
     if until <= heard:
         return transcript
-    may_leave = agent.route.data_leaves_host
-    found = alerts.news(session, transcript.incident_id, heard=heard, until=until, may_leave=may_leave)
-    return replace(transcript, news=found)
+    return replace(transcript, news=alerts.news(session, transcript.incident_id, heard=heard, until=until))
 
 
 def calls_of(session: Session, agent_id: str) -> dict[int, tuple[ToolCall, ...]]:
