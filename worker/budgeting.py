@@ -10,11 +10,11 @@ from worker.domain.incident import Budget
 from worker.domain.states import ASIDE, InvestigationStatus, Purpose
 from worker.domain.transcript import Amount, Claim, Limits
 from worker.investigation import budget
-from worker.investigation.budget import Bound, Cap, NextCall, Stage
+from worker.investigation.budget import NOTHING, Bound, Cap, NextCall, Stage
 from worker.investigation.messages import request_tokens
 from worker.services import Services
 from worker.settings import Settings
-from worker.storage import reservations, spending, usage
+from worker.storage import openings, reservations, spending, usage
 from worker.storage.database import serialise
 from worker.storage.investigations import Listed
 from worker.storage.reservations import Account
@@ -114,21 +114,22 @@ def path_caps(settings: Settings, day: Day, user_path: str) -> tuple[Cap, ...]:
     return budget.cap_both(f"the budget of {user_path} of ", " a day", tokens=tokens, usd=usd, spent=spent)
 
 
-def find_wait(settings: Settings, day: Day, user_path: str) -> str | None:
+def find_wait(settings: Settings, day: Day, user_path: str, *, opening: Amount = NOTHING) -> str | None:
     """Say which budget of the day keeps this path's new investigations waiting; None if none does.
 
-    Shown to whoever may see the path, so it tells no figures of the fleet's.
+    `opening` is what the first call of one takes, where that is known. Shown to whoever may see the path, so it
+    tells no figures of the fleet's.
     """
-    if fleets := _find_fleet_wait(settings, day):
+    if fleets := _find_fleet_wait(settings, day, opening=opening):
         return fleets
-    reached = budget.find_reached(path_caps(settings, day, user_path))
+    reached = budget.find_reached(path_caps(settings, day, user_path), opening=opening)
     if reached is None:
         return None
     return f"{reached.what} is reached: it waits until 00:00 UTC, or for `rca budget lift --user-path {user_path}`"
 
 
-def _find_fleet_wait(settings: Settings, day: Day) -> str | None:
-    if budget.find_reached(fleet_caps(settings, day)) is None:
+def _find_fleet_wait(settings: Settings, day: Day, *, opening: Amount = NOTHING) -> str | None:
+    if budget.find_reached(fleet_caps(settings, day), opening=opening) is None:
         return None
     return "the fleet's budget of the day is reached: it waits until 00:00 UTC, or for `rca budget lift`"
 
@@ -193,8 +194,9 @@ def tell_waits(settings: Settings, session: Session, found: Sequence[Listed]) ->
     if not is_asked:
         return list(found)
     day = spending.read_day(session)
+    known = openings.read_all(session, [row.id for row in found])
     return [
-        replace(row, waits_for=find_wait(settings, day, row.user_path))
+        replace(row, waits_for=find_wait(settings, day, row.user_path, opening=known.get(row.id, NOTHING)))
         if row.status == InvestigationStatus.QUEUED
         else row
         for row in found
@@ -222,10 +224,11 @@ class DayGate:
     def may_run(self, session: Session, row: InvestigationRow) -> bool:
         if self._recent is None:
             return True
-        if find_wait(self._settings, self._recent, row.user_path):
+        opening = openings.opening_of(row) or NOTHING
+        if find_wait(self._settings, self._recent, row.user_path, opening=opening):
             return False
         self._now = self._now or spending.read_day(session)
-        return find_wait(self._settings, self._now, row.user_path) is None
+        return find_wait(self._settings, self._now, row.user_path, opening=opening) is None
 
 
 def _path_limits(settings: Settings) -> tuple[int | None, float | None]:

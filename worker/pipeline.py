@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from worker import acting, arriving, budgeting, judging, material, steps
 from worker.asking import ask
+from worker.budgeting import NextAsk
 from worker.domain.conversation import ModelAnswer
 from worker.domain.incident import IncidentEvent
 from worker.domain.report import Report
@@ -32,6 +33,7 @@ from worker.storage import (
     deliveries,
     interventions,
     investigations,
+    openings,
     reports,
     transcripts,
     usage,
@@ -116,6 +118,9 @@ def _turn(services: Services, claim: Claim) -> None:
     request = messages.build_request(draft, budget.Bound(budget.Stage.OPEN))
     next_ask = budgeting.expect(services, claim, Purpose.RCA, route=agent.route, request=request)
     bound = budgeting.reserve(services, claim, next_ask)
+    if bound.is_of_day and not transcript.turns:
+        _queue_again(services, claim, next_ask)
+        return
     if bound.stage is budget.Stage.SPENT:
         _commit(services, claim, AgentStatus.PUBLISHING, partial=bound.reason)
         return
@@ -137,6 +142,13 @@ def _turn(services: Services, claim: Claim) -> None:
 
     _commit(services, claim, outcome.to, partial=outcome.partial, store=store)
     metrics.TURNS.labels(purpose=Purpose.RCA, model=agent.route.label).inc()
+
+
+def _queue_again(services: Services, claim: Claim, next_ask: NextAsk) -> None:
+    """Let an investigation wait for another day that this one has no room for, before it has cost anything."""
+    with services.database.transaction() as session:
+        openings.queue_again(session, claim, next_ask.call.amount)
+    log.info("investigation_queued_again", investigation=claim.agent.investigation_id)
 
 
 def _finished(agent: Agent, answer: ModelAnswer, *, calls: tuple[ToolCall, ...]) -> Turn:

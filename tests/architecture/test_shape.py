@@ -19,6 +19,7 @@ FORBIDDEN_MODULES = {"utils", "helpers", "common", "misc", "manager", "core"}
 LOG_EVENTS = {
     "claim_postponed",
     "consumer_left_behind",
+    "duty_crashed",
     "event_accepted",
     "event_rejected",
     "heartbeat_interrupted",
@@ -28,6 +29,7 @@ LOG_EVENTS = {
     "intake_stopped",
     "investigation_cancelled",
     "investigation_rerun",
+    "investigation_queued_again",
     "investigation_retried",
     "queue_reached",
     "queue_unreachable",

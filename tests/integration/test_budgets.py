@@ -456,6 +456,35 @@ def test_what_runs_when_the_day_is_reached_ends_with_what_it_has(open_services: 
     assert model.calls_per_turn == {1: 1}
 
 
+def test_what_the_day_has_no_room_for_waits_for_another_before_it_has_cost_anything(open_services: Open) -> None:
+    services = open_services(model := ScriptedModel([submits_report()]), rca_day_tokens=100_000)
+    _book_in_new_investigation(services, tokens=94_000)
+    investigation = opened(services, "another", service="other")
+    assert status_of(services, investigation) == InvestigationStatus.RUNNING
+
+    drain(services)
+    pipeline.admit_waiting(services)
+
+    assert status_of(services, investigation) == InvestigationStatus.QUEUED
+    assert "fleet's budget of the day is reached" in str(_waits(services, investigation))
+    assert not model.requests
+    assert outcomes(services) == ["ok"]
+    move_to_yesterday(services)
+    pipeline.admit_waiting(services)
+    drain(services)
+    assert report_of(services, investigation).partial is None
+
+
+def test_what_no_day_has_room_for_is_not_kept_waiting(open_services: Open) -> None:
+    services = open_services(model := ScriptedModel([submits_report()]), rca_day_tokens=2000)
+
+    investigation = opened(services)
+    drain(services)
+
+    assert report_of(services, investigation).partial == "the fleet's budget of 2000 tokens a day is spent"
+    assert not model.requests
+
+
 def test_of_investigations_at_the_last_cent_of_a_day_one_goes_on(open_services: Open) -> None:
     services = open_services(ScriptedModel([]), rca_day_tokens=1500)
     for number in range(TOGETHER):

@@ -1,7 +1,7 @@
 """Budgets: an investigation's own and the day's, checked before every model call, never after."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from worker.domain.conversation import Price, Usage
@@ -16,6 +16,7 @@ CHARS_PER_TOKEN = 4
 """Usual for English text and JSON; only for estimates, what is booked is what the provider says."""
 KEPT_SHARE_OF_DAY = 0.05
 """The last part of a day's budget is for the investigations that run: a new one would end before it has seen much."""
+NOTHING = Amount()
 _MILLION = 1_000_000
 
 
@@ -27,10 +28,14 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class Bound:
-    """How much of the budget is left; `reason` says which bound is near, None while none is."""
+    """How much of the budget is left; `reason` says which bound is near, None while none is.
+
+    `is_of_day`: it is a budget of the day, and another day has room.
+    """
 
     stage: Stage
     reason: str | None = None
+    is_of_day: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,10 +81,10 @@ class Cap:
     def left(self) -> float:
         return self.limit - self.spent
 
-    @property
-    def is_reached(self) -> bool:
-        """Say whether what is left is too little for a new investigation."""
-        return self.left <= 0 or self.left < self.limit * KEPT_SHARE_OF_DAY
+    def is_reached(self, opening: Amount) -> bool:
+        """Say whether what is left is too little for a new investigation, whose first call takes `opening`."""
+        wanted = max(self.limit * KEPT_SHARE_OF_DAY, 2 * self.unit.of(opening))
+        return self.left <= 0 or self.left < min(wanted, self.limit)
 
     def is_near(self, call: "NextCall", *, calls: int) -> bool:
         """Say whether so many calls like this one would reach it."""
@@ -127,9 +132,12 @@ def count_call(call: NextCall, usage: Usage, cost_usd: float | None) -> Amount:
 
 def check_budget(limits: Limits, spent: Spent, call: NextCall, *, days: Sequence[Cap] = ()) -> Bound:
     """Return the narrowest bound for the next call of a conversation; `days` are the caps of the day."""
-    turns = _bound(limits.max_turns - call.turn_no + 1, 1, f"the budget of {limits.max_turns} turns")
-    amounts = (_bound(cap.left, cap.unit.of(call.amount), cap.what) for cap in (*_own(limits, spent), *days))
-    return _narrowest((turns, *amounts, _time_bound(limits.max_seconds, spent.elapsed_s)))
+    own = (
+        _bound(limits.max_turns - call.turn_no + 1, 1, f"the budget of {limits.max_turns} turns"),
+        _time_bound(limits.max_seconds, spent.elapsed_s),
+        *(_bound(cap.left, cap.unit.of(call.amount), cap.what) for cap in _own(limits, spent)),
+    )
+    return _narrowest((*own, *(_day_bound(cap, cap.unit.of(call.amount)) for cap in days)))
 
 
 def check_aside(limits: Limits, spent: Spent, call: NextCall, *, kept: Amount, days: Sequence[Cap] = ()) -> Bound:
@@ -144,13 +152,18 @@ def check_aside(limits: Limits, spent: Spent, call: NextCall, *, kept: Amount, d
     return _narrowest((*amounts, _time_bound(limits.max_seconds, spent.elapsed_s)))
 
 
-def find_reached(days: Iterable[Cap]) -> Cap | None:
-    """Return the first cap of the day that leaves nothing for new investigations."""
-    return next((cap for cap in days if cap.is_reached), None)
+def find_reached(days: Iterable[Cap], *, opening: Amount = NOTHING) -> Cap | None:
+    """Return the first cap of the day that leaves too little for an investigation that begins."""
+    return next((cap for cap in days if cap.is_reached(opening)), None)
 
 
 def _own(limits: Limits, spent: Spent) -> tuple[Cap, ...]:
     return cap_both("the budget of ", tokens=limits.max_tokens, usd=limits.max_cost_usd, spent=spent.counted)
+
+
+def _day_bound(cap: Cap, need: float) -> Bound:
+    bound = _bound(cap.left, need, cap.what)
+    return replace(bound, is_of_day=bound.stage is not Stage.OPEN and cap.limit >= 2 * need)
 
 
 def _narrowest(bounds: Iterable[Bound]) -> Bound:

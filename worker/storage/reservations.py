@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, func, literal, literal_column, select
+from sqlalchemy import ColumnElement, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -55,11 +55,10 @@ def reserve(session: Session, claim: Claim, call: usage.Call) -> None:
     values = usage.values_of(session, claim, call)
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     statement = dialect.insert(UsageRow).values(**values)
-    reserved = literal_column(f"'{usage.RESERVED}'")  # a bound value: in a prepared plan no index would match
     session.execute(
         statement.on_conflict_do_update(
             index_elements=["agent_id", "turn_no", "purpose"],
-            index_where=UsageRow.outcome == reserved,
+            index_where=usage.IS_RESERVED,
             set_=values,
         )
     )

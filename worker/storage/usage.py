@@ -3,7 +3,20 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    String,
+    and_,
+    case,
+    delete,
+    func,
+    insert,
+    literal_column,
+    not_,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from worker.domain.conversation import Route, Usage
@@ -15,6 +28,8 @@ from worker.storage.tables import AgentRow, InvestigationRow, UsageRow
 from worker.storage.types import UtcDateTime
 
 OK, RESERVED = "ok", "reserved"
+IS_RESERVED: ColumnElement[bool] = UsageRow.outcome == literal_column(f"'{RESERVED}'", String)
+"""A literal, not a bound value: in a prepared plan the index of reservations would not match."""
 OLD_USD_PER_MTOK = 20.0
 """What tokens of unknown price count as in rows written before calls were counted."""
 
@@ -37,7 +52,7 @@ def book(session: Session, claim: Claim, call: Call) -> None:
     """Write the usage row of a call over its reservation."""
     row, values = UsageRow, values_of(session, claim, call)
     key = (row.agent_id == claim.agent.id, row.turn_no == claim.agent.turn_no, row.purpose == call.purpose)
-    own = update(row).where(*key, row.outcome == RESERVED, row.claim_token == claim.token)
+    own = update(row).where(*key, IS_RESERVED, row.claim_token == claim.token)
     if session.scalar(own.values(**values).returning(row.id)) is None:
         session.execute(insert(row).values(**values))
 
@@ -45,7 +60,7 @@ def book(session: Session, claim: Claim, call: Call) -> None:
 def release(session: Session, agent_id: str) -> None:
     """Drop the agent's reservations: its step has ended without the call being booked."""
     row = UsageRow
-    session.execute(delete(row).where(row.agent_id == agent_id, row.outcome == RESERVED))
+    session.execute(delete(row).where(row.agent_id == agent_id, IS_RESERVED))
 
 
 def values_of(session: Session, claim: Claim, call: Call) -> dict[str, Any]:
@@ -74,7 +89,7 @@ def counts() -> ColumnElement[bool]:
     """Return the condition under which a row counts: a reservation only while its agent holds the claim."""
     row = UsageRow
     holder = select(AgentRow.id).where(AgentRow.id == row.agent_id, AgentRow.claim_token == row.claim_token)
-    return or_(row.outcome != RESERVED, holder.exists())
+    return or_(not_(IS_RESERVED), holder.exists())
 
 
 def counted_sums() -> tuple[ColumnElement[int], ColumnElement[float]]:

@@ -164,7 +164,7 @@ def test_a_cap_of_the_day_binds_like_the_investigations_own() -> None:
 
 def test_no_limit_is_no_cap_and_zero_is_one() -> None:
     assert cap_both("", tokens=None, usd=None, spent=Amount(5, 5)) == ()
-    assert [c.is_reached for c in cap_both("", tokens=0, usd=0.0, spent=Amount())] == [True, True]
+    assert [c.is_reached(Amount()) for c in cap_both("", tokens=0, usd=0.0, spent=Amount())] == [True, True]
 
 
 def test_the_last_part_of_a_day_is_kept_from_new_investigations() -> None:

@@ -64,7 +64,7 @@ def test_an_address_that_is_none_has_no_password() -> None:
 
 def test_problems_name_variables_and_not_values(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RCA_GRACE_S", KEY)
-    monkeypatch.setenv("RCA_MAX_TURNS", "0")
+    monkeypatch.setenv("RCA_MAX_TURNS", "-1")
 
     assert {variable for variable, _ in find_problems()} == {"RCA_GRACE_S", "RCA_MAX_TURNS"}
     with pytest.raises(ConfigError, match="RCA_GRACE_S") as refused:
