@@ -2,9 +2,12 @@
 
 import logging
 from collections.abc import Iterable
+from typing import Any
 
 import structlog
 from celery import Celery
+from celery.app.amqp import AMQP
+from kombu.connection import Connection
 from kombu.entity import Queue as KombuQueue
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -18,12 +21,27 @@ log = structlog.get_logger()
 CONNECT_S = 2.0
 """Longer than this no step waits for the queue: the outbox sends again."""
 
+RECONNECT_S = {"interval_start": 1.0, "interval_step": 1.0, "interval_max": 3.0}
+"""Waits between attempts to reach the queue again. Celery's own grow to 32 s, in which a worker is deaf."""
+
+
+class Broker(Connection):
+    """A connection that is soon tried again: Celery has no setting for it."""
+
+    def ensure_connection(self, *args: Any, **kwargs: Any) -> Any:
+        return super().ensure_connection(*args, **{**RECONNECT_S, **kwargs})
+
+
+class Wiring(AMQP):  # type: ignore[misc]  # Celery is untyped
+    """Makes Celery connect by ours."""
+
+    Connection = Broker
+
 
 def create_app(settings: Settings) -> Celery:
     """Return the app: early acknowledgement, no results, JSON, events for Flower."""
-    app = Celery(
-        "rca", broker=settings.redis_url or "redis://127.0.0.1:6379/0", include=["worker.tasks", "worker.lifecycle"]
-    )
+    broker = settings.redis_url or "redis://127.0.0.1:6379/0"
+    app = Celery("rca", broker=broker, include=["worker.tasks", "worker.lifecycle"], amqp=Wiring)
     app.conf.update(
         task_acks_late=False,
         task_ignore_result=True,
