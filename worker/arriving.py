@@ -31,9 +31,8 @@ def take(services: Services, offers: Sequence[Offer]) -> list[Accepted]:
     arrivals = [_arrival(services, offer) for offer in offers]
     accepted = _store(services, arrivals, attempts=ATTEMPTS)
     for arrival, one in zip(arrivals, accepted, strict=True):
-        outcome = "folded" if one.is_folded else "accepted" if one.is_new else "repeated"
-        metrics.EVENTS.labels(source=arrival.event.source, outcome=outcome).inc()
-        log.info("event_accepted", incident=one.incident_id, investigation=one.investigation_id, outcome=outcome)
+        metrics.EVENTS.labels(source=arrival.event.source, outcome=one.outcome).inc()
+        log.info("event_accepted", incident=one.incident_id, investigation=one.investigation_id, outcome=one.outcome)
     return accepted
 
 
@@ -53,6 +52,7 @@ def folding_of(settings: Settings) -> Folding:
         related_window=timedelta(seconds=settings.rca_related_window_s),
         relations=relations_of(settings.calls),
         case_labels=(CASE_LABEL,),
+        on_resolve=settings.rca_on_resolve,
     )
 
 

@@ -121,6 +121,8 @@ def _turn(services: Services, claim: Claim) -> None:
     if bound.is_of_day and not transcript.turns:
         _queue_again(services, claim, next_ask)
         return
+    is_over = transcript.resolved_at is not None and services.settings.rca_on_resolve == "finish"
+    bound = budget.after_resolve(bound, is_over=is_over)
     if bound.stage is budget.Stage.SPENT:
         _commit(services, claim, AgentStatus.PUBLISHING, partial=bound.reason)
         return

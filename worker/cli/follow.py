@@ -146,6 +146,8 @@ def await_intake(settings: Settings, database: Database, sent: Sent, *, wait: Wa
     while True:
         with database.transaction() as session:
             found = investigation_of_alert(session, user_path=sent.user_path, key=sent.key)
+        if found == "":
+            raise UserError("the event tells the end of something nobody had reported: there is nothing to investigate")
         if found is not None:
             return found
         wait(LOOK_EVERY_S)

@@ -191,3 +191,8 @@ def _time_bound(max_seconds: float, elapsed_s: float) -> Bound:
 
 def _lower(operator: float, wanted: float | None) -> float:
     return operator if wanted is None else min(operator, wanted)
+
+
+def after_resolve(bound: Bound, *, is_over: bool) -> Bound:
+    """Make the next turn the last where the incident is over and investigations finish with it."""
+    return Bound(Stage.LAST, "the incident is over") if is_over and bound.stage is Stage.OPEN else bound

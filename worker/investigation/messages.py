@@ -27,7 +27,7 @@ WINDOW_SHARE = 0.7
 """Old outputs shrink when the conversation would fill more of the context window than this."""
 KEPT_TURNS = 2
 """The newest turns are never shrunk."""
-PROMPTS = ("investigator", "incident", "news", "nudge", "last_turn")
+PROMPTS = ("investigator", "incident", "news", "resolved", "nudge", "last_turn")
 JOINED_CHARS = 300
 """What is told of the description of an alert that joins."""
 
@@ -93,11 +93,18 @@ def note_before(transcript: Transcript, bound: Bound, nonce: str) -> str | None:
     """Return what the user side says before the next turn, if anything: what joined meanwhile, what to do now."""
     last = transcript.last_turn
     said = [_news(transcript.news, nonce)] if transcript.news is not None and transcript.news.count else []
+    if transcript.resolved_at is not None:
+        said += _unsaid(render_prompt("resolved", at=_moment(transcript.resolved_at)), transcript)
     if bound.stage is Stage.LAST:
         said.append(render_prompt("last_turn", reason=bound.reason))
     elif last is not None and not last.calls:
         said.append(render_prompt("nudge"))
     return "\n\n".join(said) or None
+
+
+def _unsaid(words: str, transcript: Transcript) -> list[str]:
+    """Return the words unless they were said before an earlier turn."""
+    return [] if any(words in (turn.note or "") for turn in transcript.turns) else [words]
 
 
 def _news(news: News, nonce: str) -> str:

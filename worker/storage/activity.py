@@ -96,7 +96,7 @@ def load(session: Session, investigation_id: str, *, user_path: str = "/") -> Ac
 
 
 def investigation_of_alert(session: Session, *, user_path: str, key: str) -> str | None:
-    """Return the investigation that an event led to or joined; None while it is not taken in."""
+    """Return the investigation that an event led to or joined; None while it is not taken in, empty if it has none."""
     row = AlertRow
     return session.scalar(select(row.investigation_id).where(row.user_path == user_path, row.idempotency_key == key))
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, and_, func, not_, select
 from sqlalchemy.orm import Session
 
 from worker.domain.incident import IncidentEvent
@@ -41,7 +41,8 @@ class Joined:
 def of_incident(session: Session, incident_id: str, *, limit: int) -> tuple[AlertLine, ...]:
     """Return the newest alerts of an incident in the order in which they came."""
     row = AlertRow
-    own = select(row).where(row.incident_id == incident_id)
+    only_an_end = and_(row.alert_no.is_(None), row.resolved_at.is_not(None))
+    own = select(row).where(row.incident_id == incident_id, not_(only_an_end))
     newest = session.scalars(own.order_by(row.received_at.desc(), row.id.desc()).limit(limit)).all()
     return tuple(_line(found) for found in reversed(newest))
 

@@ -25,12 +25,14 @@ class Folding:
     """How alerts fold. `related_window` of 0: only the same fingerprint does.
 
     `case_labels` name what an incident is looked into with: alerts that differ in one are never related.
+    `on_resolve` is what an investigation does when its incident is over.
     """
 
     window: timedelta
     related_window: timedelta = timedelta(0)
     relations: Relations = field(default_factory=Relations)
     case_labels: tuple[str, ...] = ()
+    on_resolve: str = "continue"
 
 
 @dataclass(frozen=True)

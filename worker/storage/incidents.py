@@ -13,9 +13,10 @@ from worker.domain.incident import IncidentEvent, Severity
 from worker.domain.states import InvestigationStatus
 from worker.errors import EventError, KeyTakenError
 from worker.storage import folding as folds
-from worker.storage import investigations
+from worker.storage import investigations, resolving
 from worker.storage.database import database_now, serialise
 from worker.storage.folding import Folding, Joinable
+from worker.storage.resolving import Resolution
 from worker.storage.tables import AlertRow, IncidentRow, InvestigationRow
 
 
@@ -39,6 +40,8 @@ class Accepted:
     """What became of an event.
 
     `is_new`: it was not seen before; `is_folded`: it joined an open incident; `status`: its investigation's.
+    `resolution`: what a message that something is over led to, None for any other. One about nothing that is known
+    has no investigation: its id and status are empty.
     """
 
     incident_id: str
@@ -46,11 +49,21 @@ class Accepted:
     is_new: bool
     is_folded: bool
     status: str
+    resolution: Resolution | None = None
 
     @property
     def opened(self) -> bool:
         """Whether an investigation waits that did not before."""
-        return self.is_new and not self.is_folded
+        return self.is_new and not self.is_folded and self.resolution is None
+
+    @property
+    def outcome(self) -> str:
+        """One word for answers, metrics and logs."""
+        if not self.is_new:
+            return "repeated"
+        if self.resolution is not None:
+            return "unmatched" if self.resolution is Resolution.UNMATCHED else "resolved"
+        return "folded" if self.is_folded else "accepted"
 
 
 def accept_many(session: Session, arrivals: Sequence[Arrival], *, folding: Folding) -> list[Accepted]:
@@ -89,7 +102,7 @@ def _accept_all(session: Session, arrivals: Sequence[Arrival], folding: Folding)
         if arrival.fingerprint not in same and not is_batch:
             _lock_paths(session, {arrival.event.user_path})
             same = folds.find_same(session, unknown, folding=folding)
-        taken = _take(session, arrival, same, folding)
+        taken = _resolve(session, arrival, same, folding) or _take(session, arrival, same, folding)
         known[arrival.key] = replace(taken, is_new=False, is_folded=False)
         accepted.append(taken)
     return accepted
@@ -112,7 +125,9 @@ def _known(session: Session, arrivals: Sequence[Arrival]) -> dict[tuple[str, str
     )
     ended = InvestigationStatus.COMPLETED  # only what has ended is ever removed
     return {
-        (path, key): Accepted(incident, investigation, is_new=False, is_folded=False, status=status or ended)
+        (path, key): Accepted(
+            incident, investigation, is_new=False, is_folded=False, status=status or (ended if investigation else "")
+        )
         for path, key, incident, investigation, status in session.execute(taken)
     }
 
@@ -133,7 +148,52 @@ def _take(session: Session, arrival: Arrival, same: dict[str, Joinable], folding
     return _add(session, arrival, joined, is_folded=joined is found)
 
 
+def _resolve(session: Session, arrival: Arrival, same: dict[str, Joinable], folding: Folding) -> Accepted | None:
+    """Take a message that something is over; None for any other. An unknown one is kept, and opens nothing."""
+    event, now = arrival.event, database_now(session)
+    if not event.resolved and event.ended_at is None:
+        return None
+    session.flush()
+    known = resolving.find_open(session, event, arrival.fingerprint)
+    if not resolving.is_resolve(event, known, now):
+        return None
+    if known is None:
+        incident = _new_incident(session, arrival)
+        incident.status, incident.resolved_at = folds.CLOSED, now
+        return _add_resolve(session, arrival, incident.id, latest=None, resolution=Resolution.UNMATCHED)
+    on_resolve = resolving.OnResolve(folding.on_resolve)
+    resolution = resolving.resolve(session, event, arrival.fingerprint, known=known, on_resolve=on_resolve)
+    if resolution is Resolution.CLOSED:
+        for fingerprint in [f for f, joined in same.items() if joined.incident.id == known.incident.id]:
+            del same[fingerprint]
+    latest = investigations.latest_of(session, known.incident.id)
+    return _add_resolve(session, arrival, known.incident.id, latest=latest, resolution=resolution)
+
+
+def _add_resolve(
+    session: Session,
+    arrival: Arrival,
+    incident_id: str,
+    *,
+    latest: InvestigationRow | None,
+    resolution: Resolution,
+) -> Accepted:
+    """Keep the message itself; it is none of the incident's alerts, so it has no number and is not open."""
+    row = _alert(session, arrival, incident_id, latest.id if latest else "")
+    row.resolved_at = arrival.event.ended_at or database_now(session)
+    session.add(row)
+    status = latest.status if latest else ""
+    return Accepted(
+        incident_id, row.investigation_id, is_new=True, is_folded=False, status=status, resolution=resolution
+    )
+
+
 def _start(session: Session, arrival: Arrival) -> tuple[IncidentRow, InvestigationRow]:
+    incident = _new_incident(session, arrival)
+    return incident, investigations.open_investigation(session, incident, severity_rank=arrival.event.severity.rank)
+
+
+def _new_incident(session: Session, arrival: Arrival) -> IncidentRow:
     event, now = arrival.event, database_now(session)
     incident = IncidentRow(
         id=new_id("inc"),
@@ -151,7 +211,7 @@ def _start(session: Session, arrival: Arrival) -> tuple[IncidentRow, Investigati
     )
     session.add(incident)
     session.flush()
-    return incident, investigations.open_investigation(session, incident, severity_rank=event.severity.rank)
+    return incident
 
 
 def _try_again(session: Session, arrival: Arrival, found: Joinable) -> Joinable:
@@ -173,18 +233,21 @@ def _raise_severity(joined: Joinable, severity: Severity) -> None:
 
 def _add(session: Session, arrival: Arrival, joined: Joinable, *, is_folded: bool) -> Accepted:
     incident, investigation = joined.incident, joined.investigation
-    session.add(
-        AlertRow(
-            id=new_id("alr"),
-            incident_id=incident.id,
-            investigation_id=investigation.id,
-            user_path=arrival.event.user_path,
-            idempotency_key=arrival.idempotency_key,
-            via=arrival.via,
-            received_at=database_now(session),
-            alert_no=incident.alert_count,
-            fold_reason=joined.reason or None,
-            event=arrival.event.model_dump(mode="json"),
-        )
-    )
+    row = _alert(session, arrival, incident.id, investigation.id)
+    row.alert_no, row.fold_reason = incident.alert_count, joined.reason or None
+    session.add(row)
     return Accepted(incident.id, investigation.id, is_new=True, is_folded=is_folded, status=investigation.status)
+
+
+def _alert(session: Session, arrival: Arrival, incident_id: str, investigation_id: str) -> AlertRow:
+    return AlertRow(
+        id=new_id("alr"),
+        incident_id=incident_id,
+        investigation_id=investigation_id,
+        user_path=arrival.event.user_path,
+        idempotency_key=arrival.idempotency_key,
+        via=arrival.via,
+        received_at=database_now(session),
+        fingerprint=arrival.fingerprint,
+        event=arrival.event.model_dump(mode="json"),
+    )

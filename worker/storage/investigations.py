@@ -68,6 +68,12 @@ def get(session: Session, investigation_id: str, *, user_path: str = "/") -> Inv
     return row
 
 
+def latest_of(session: Session, incident_id: str) -> InvestigationRow | None:
+    """Return the newest investigation of the incident; None where all are gone."""
+    of_incident = select(InvestigationRow).where(InvestigationRow.incident_id == incident_id)
+    return session.scalars(of_incident.order_by(InvestigationRow.id.desc()).limit(1)).first()
+
+
 def lineage(session: Session, investigation_id: str) -> tuple[str, ...]:
     """Return the investigation and the attempts it goes on from, newest first."""
     found: list[str] = []

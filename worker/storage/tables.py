@@ -51,12 +51,15 @@ class AlertRow(Base):
     """One message of a monitor; its idempotency key is unique below its user path.
 
     `alert_no` is its place in its incident, given out under the incident's lock: whoever sees one sees all before it.
+    A message that only tells an end has none. `resolved_at` is None while the alert fires.
     """
 
     __tablename__ = "alerts"
     __table_args__ = (
         UniqueConstraint("user_path", "idempotency_key", name="uq_alerts_key"),
         Index("ix_alerts_received", "incident_id", "received_at"),
+        Index("ix_alerts_fingerprint", "fingerprint", "incident_id"),
+        Index("ix_alerts_open", "incident_id", "resolved_at"),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -67,6 +70,8 @@ class AlertRow(Base):
     via: Mapped[str] = mapped_column(Word)
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
     alert_no: Mapped[int | None] = mapped_column(Integer)
+    fingerprint: Mapped[str | None] = mapped_column(String(64))
+    resolved_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     fold_reason: Mapped[str | None] = mapped_column(Prose)
     event: Mapped[dict[str, Any]] = mapped_column(Json)
 

@@ -18,12 +18,13 @@ from worker.storage.tables import AgentRow, Base, IncidentRow, InvestigationRow,
 def load(session: Session, agent_id: str) -> Transcript:
     """Return everything the agent was told and said."""
     about = (
-        select(IncidentRow)
+        select(IncidentRow, InvestigationRow.created_at)
         .join(InvestigationRow, InvestigationRow.incident_id == IncidentRow.id)
         .join(AgentRow, AgentRow.investigation_id == InvestigationRow.id)
         .where(AgentRow.id == agent_id)
     )
-    incident = session.scalars(about).one()
+    incident, opened_at = session.execute(about).one()
+    is_over = incident.resolved_at is not None and incident.resolved_at > opened_at
     turns = session.scalars(select(TurnRow).where(TurnRow.agent_id == agent_id).order_by(TurnRow.turn_no)).all()
     calls = calls_of(session, agent_id) if turns else {}
     return Transcript(
@@ -32,6 +33,7 @@ def load(session: Session, agent_id: str) -> Transcript:
         started_at=incident.started_at,
         turns=tuple(_to_turn(row, calls.get(row.turn_no, ())) for row in turns),
         alert_count=incident.alert_count,
+        resolved_at=incident.resolved_at if is_over else None,
     )
 
 

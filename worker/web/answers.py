@@ -27,8 +27,11 @@ class IncidentAnswer(Answer):
     """What became of an event; it is on disk."""
 
     incident_id: str
-    investigation_id: str
-    status: str = Field(description="The investigation's status.")
+    outcome: Literal["accepted", "folded", "repeated", "resolved", "unmatched"] = Field(
+        description="`resolved`: it told an end; `unmatched`: the end of something not known, so nothing is opened."
+    )
+    investigation_id: str | None = Field(description="Null where there is none: `unmatched`.")
+    status: str | None = Field(description="The investigation's status.")
     folded: bool = Field(description="Whether it joined an incident that was already open.")
 
 
@@ -36,7 +39,7 @@ class AlertAnswer(Answer):
     """What became of one alert of a group: the ids where it was taken, the reason where it was not."""
 
     index: int = Field(description="Its place in the group, from 0.")
-    outcome: Literal["accepted", "folded", "repeated", "rejected"]
+    outcome: Literal["accepted", "folded", "repeated", "resolved", "unmatched", "rejected"]
     incident_id: str | None = None
     investigation_id: str | None = None
     status: str | None = None

@@ -45,7 +45,7 @@ def test_an_event_is_answered_when_it_is_on_disk(client: AppClient, services: Se
 
     assert answer.status_code == 202
     said = answer.json()
-    assert set(said) == {"incident_id", "investigation_id", "status", "folded"}
+    assert set(said) == {"incident_id", "outcome", "investigation_id", "status", "folded"}
     assert said["status"] == "running"
     assert not said["folded"]
     with services.database.transaction() as session:
@@ -212,3 +212,28 @@ def test_an_event_without_a_start_begins_on_arrival(client: AppClient, services:
         began = session.get_one(IncidentRow, said["incident_id"]).started_at
     assert isinstance(began, datetime)
     assert began.tzinfo is not None
+
+
+def test_an_end_is_answered_as_one_and_opens_nothing(client: AppClient) -> None:
+    fires = {"title": "checkout p99 is high", "started_at": "2026-03-01T12:00:00Z"}
+    ends = fires | {"ended_at": "2026-03-01T12:05:00Z", "resolved": True}
+
+    unknown = client.post("/v1/incidents", json=ends)
+    opened = client.post("/v1/incidents", json=fires).json()
+    said = client.post("/v1/incidents", json=ends).json()
+
+    assert (unknown.status_code, unknown.json()["outcome"]) == (202, "unmatched")
+    assert (unknown.json()["investigation_id"], unknown.json()["status"]) == (None, None)
+    assert (said["outcome"], said["incident_id"]) == ("resolved", opened["incident_id"])
+
+
+def test_alertmanagers_resolved_alert_closes_its_incident(client: AppClient, services: Services) -> None:
+    fires = alert("HighLatency")
+    ends = fires | {"status": "resolved", "endsAt": "2026-01-31T13:00:00Z"}
+
+    opened = client.post("/v1/webhooks/alertmanager", json=group(fires)).json()["results"][0]
+    said = client.post("/v1/webhooks/alertmanager", json=group(ends)).json()["results"][0]
+
+    assert (said["outcome"], said["incident_id"]) == ("resolved", opened["incident_id"])
+    shown = client.get(f"/v1/investigations/{opened['investigation_id']}").json()
+    assert shown["resolved_at"] is not None
