@@ -11,6 +11,7 @@ from worker.domain.report import Report
 from worker.services import Services
 from worker.web import budget, deliveries, health, incidents, investigations, pages, published, reports
 from worker.web.answers import ErrorAnswer
+from worker.web.gathering import gathering_over
 from worker.web.headers import SecureAnswers
 from worker.web.refusals import install_refusals
 
@@ -22,6 +23,7 @@ def create_app(services: Services) -> FastAPI:
     # Paths are answered as they are written: a redirect to another spelling would echo the caller's Host.
     app = FastAPI(title="rca-worker", openapi_url=OPENAPI_PATH, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.services = services
+    app.state.gathering = gathering_over(services)
     for part in (incidents, investigations, budget, reports, deliveries, health, published, pages):
         app.include_router(part.router)
     install_refusals(app)

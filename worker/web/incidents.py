@@ -1,15 +1,15 @@
 """Incidents in: one event, or a group of alerts; answered when they are on disk."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import structlog
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Depends, Header, Response
 
-from worker import pipeline
 from worker.domain.incident import IncidentEvent, covers_path
 from worker.errors import EventError
 from worker.intake.alertmanager import SOURCE, parse_alertmanager
-from worker.intake.events import parse_event, parse_object
+from worker.intake.events import Offer, parse_event, parse_object
 from worker.ops import metrics
 from worker.services import Services
 from worker.storage import investigations
@@ -17,6 +17,7 @@ from worker.storage.incidents import Accepted
 from worker.storage.tokens import Identity
 from worker.web.answers import GUARDED, AlertAnswer, IncidentAnswer, WebhookAnswer, failures
 from worker.web.body import RawBody
+from worker.web.gathering import Gathered, Gathering
 from worker.web.identity import Here, Writer
 from worker.web.refusals import refusal
 
@@ -41,6 +42,20 @@ _GROUP_BODY = {
     }
 }
 
+
+@dataclass(frozen=True)
+class _Door:
+    """Where events go in, and what is asked about them afterwards."""
+
+    services: Services
+    gathering: Gathering
+
+
+def _door(services: Here, gathering: Gathered) -> _Door:
+    return _Door(services, gathering)
+
+
+Door = Annotated[_Door, Depends(_door)]
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -59,12 +74,12 @@ IdempotencyKey = Annotated[
     responses=_FAILURES | {200: {"model": IncidentAnswer, "description": "The same event was taken before."}},
 )
 def post_incident(
-    services: Here, identity: Writer, body: RawBody, *, response: Response, idempotency_key: IdempotencyKey = None
+    door: Door, identity: Writer, body: RawBody, *, response: Response, idempotency_key: IdempotencyKey = None
 ) -> IncidentAnswer:
     """Take one event in. The same idempotency key again is answered with the first ids."""
     try:
         event = _owned(parse_event(body), identity)
-        accepted = pipeline.accept(services, event, via=VIA, delivery=idempotency_key)
+        accepted = door.gathering.accept(Offer(event, VIA, idempotency_key))
     except EventError as error:
         _note_rejected(str(error), source=VIA)
         raise
@@ -72,18 +87,17 @@ def post_incident(
         response.status_code = 200
     return IncidentAnswer(
         incident_id=accepted.incident_id,
-        outcome=accepted.outcome,
-        investigation_id=accepted.investigation_id or None,
-        status=_status(services, accepted),
+        investigation_id=accepted.investigation_id,
+        status=_status(door.services, accepted),
         folded=accepted.is_folded,
     )
 
 
 @router.post("/v1/webhooks/alertmanager", status_code=202, openapi_extra=_GROUP_BODY, responses=_FAILURES)
-def post_alertmanager(services: Here, identity: Writer, body: RawBody) -> WebhookAnswer:
+def post_alertmanager(door: Door, identity: Writer, body: RawBody) -> WebhookAnswer:
     """Take in every alert of a group that can be read; 400 if none can."""
     group = parse_object(body)
-    results = tuple(_take(services, identity, group, index=index) for index in range(_count_alerts(group)))
+    results = tuple(_take(door, identity, group, index=index) for index in range(_count_alerts(group)))
     if all(result.outcome == "rejected" for result in results):
         raise EventError("; ".join(f"alert {r.index}: {r.message}" for r in results[:SHOWN_REASONS]))
     return WebhookAnswer(results=results)
@@ -96,20 +110,20 @@ def _count_alerts(group: dict[str, Any]) -> int:
     return len(alerts)
 
 
-def _take(services: Services, identity: Identity, group: dict[str, Any], *, index: int) -> AlertAnswer:
+def _take(door: _Door, identity: Identity, group: dict[str, Any], *, index: int) -> AlertAnswer:
     """Take one alert of a group in, or say why not: a bad one costs no other."""
     try:
         (event,) = parse_alertmanager(group | {"alerts": [group["alerts"][index]]})
-        accepted = pipeline.accept(services, _owned(event, identity), via=SOURCE)
+        accepted = door.gathering.accept(Offer(_owned(event, identity), SOURCE))
     except EventError as error:
         _note_rejected(str(error), source=SOURCE)
         return AlertAnswer(index=index, outcome="rejected", message=str(error))
     return AlertAnswer(
         index=index,
-        outcome=accepted.outcome,
+        outcome="folded" if accepted.is_folded else "accepted" if accepted.is_new else "repeated",
         incident_id=accepted.incident_id,
-        investigation_id=accepted.investigation_id or None,
-        status=_status(services, accepted),
+        investigation_id=accepted.investigation_id,
+        status=_status(door.services, accepted),
     )
 
 
@@ -122,10 +136,10 @@ def _owned(event: IncidentEvent, identity: Identity) -> IncidentEvent:
     return event
 
 
-def _status(services: Services, accepted: Accepted) -> str | None:
+def _status(services: Services, accepted: Accepted) -> str:
     """Return the investigation's status; one that was just opened may have been admitted since."""
     if not accepted.opened:
-        return accepted.status or None
+        return accepted.status
     with services.database.transaction() as session:
         return investigations.get(session, accepted.investigation_id).status
 
