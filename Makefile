@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_VENV ?= .venv-demo
 
-.PHONY: demo test check format lock bench chaos clean
+.PHONY: demo test check format lock bench footprint chaos clean
 
 $(BIN)/.dev: locks/dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -55,6 +55,9 @@ chaos: $(BIN)/.dev
 	$(BIN)/python -m tests.benchmarks.chaos.run --folder "$$folder/$$seed" --seed $$seed --turns $(CHAOS_TURNS) \
 	  --investigations $(CHAOS_INVESTIGATIONS) --workers $(CHAOS_WORKERS) --span-s $(CHAOS_SPAN_S) $(CHAOS_OPTIONS) && \
 	$(BIN)/python -m tests.benchmarks.chaos.check "$$folder/$$seed" || status=1; done; exit $$status
+
+footprint: $(BIN)/.dev
+	$(BIN)/python -m tests.benchmarks.footprint
 
 # Index addresses are left out: the locks hold names, versions and hashes, from wherever they are installed.
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \

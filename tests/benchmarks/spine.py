@@ -6,7 +6,6 @@ Celery tasks that make the same HTTP call without storing anything, in the same 
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,18 +27,12 @@ ARRIVALS = 150
 ARRIVAL_GAP_S = 0.1
 ROUNDS = 3
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-IMPORTS = "import time; t = time.process_time(); import worker.tasks, worker.lifecycle; print(time.process_time() - t)"
 
 
 def cpu_s(pid: int) -> float:
     """Return the processor time a process has used so far, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
-
-
-def resident_mb(pid: int) -> float:
-    line = next(x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if x.startswith("VmRSS"))
-    return int(line.split()[1]) / 1000
 
 
 @contextmanager
@@ -68,19 +61,11 @@ def start_worker(system: System) -> Process:
 
 
 def measure_idle(system: System) -> dict[str, float]:
-    runs = [
-        subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True) for _ in range(5)
-    ]
     process = start_worker(system)
     time.sleep(5)
     before = cpu_s(process.pid)
     time.sleep(10)
-    idle = cpu_s(process.pid) - before
-    found = {
-        "import_cpu_s": median(float(r.stdout) for r in runs),
-        "idle_rss_mb": resident_mb(process.pid),
-        "idle_cpu_percent": idle * 10,
-    }
+    found = {"idle_cpu_percent": (cpu_s(process.pid) - before) * 10}
     process.kill()
     return found
 
