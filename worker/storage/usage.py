@@ -30,6 +30,7 @@ from worker.storage.types import UtcDateTime
 OK, RESERVED = "ok", "reserved"
 IS_RESERVED: ColumnElement[bool] = UsageRow.outcome == literal_column(f"'{RESERVED}'", String)
 """A literal, not a bound value: in a prepared plan the index of reservations would not match."""
+COLUMNS = tuple(c.name for c in UsageRow.__table__.columns if c.name != "id")
 OLD_USD_PER_MTOK = 20.0
 """What tokens of unknown price count as in rows written before calls were counted."""
 
