@@ -156,13 +156,18 @@ def run_pipeline(
     variables: Mapping[str, str] | None = None,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> Completed:
-    """Run processes joined by pipes, without a shell. Raises `ToolFailedError` for a program that is not there."""
+    """Run processes joined by pipes, without a shell.
+
+    Raises `ToolFailedError` for a program that is not there, and for what is cancelled before it starts.
+    """
     argvs = [(find_program(c.argv[0]), *c.argv[1:]) for c in commands]
     with tempfile.TemporaryDirectory(prefix="rca-", ignore_cleanup_errors=True) as folder:
         sandbox = Sandbox(Path(folder), variables or {})
         for name in ("work", "home"):
             (sandbox.folder / name).mkdir(mode=0o700)
         with _Run(limits, sandbox) as run:
+            if is_cancelled():  # the last look: a process that stood still until now may have lost its step
+                raise ToolFailedError("cancelled before the command ran")
             run.start([Launch(argv, c.stdout, c.stderr) for argv, c in zip(argvs, commands, strict=True)])
             return run.finish(is_cancelled)
 

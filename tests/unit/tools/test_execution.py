@@ -176,6 +176,15 @@ def test_a_cancel_ends_the_command() -> None:
     assert not completed.timed_out
 
 
+def test_what_is_cancelled_before_it_starts_leaves_no_trace(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+
+    with pytest.raises(ToolFailedError, match="before"):
+        run_pipeline([Launch(("touch", str(trace)))], limits=QUICK, is_cancelled=lambda: True)
+
+    assert not trace.exists()
+
+
 def test_a_process_that_closes_its_streams_still_meets_the_deadline() -> None:
     completed = shell("exec >&- 2>&-; sleep 30", Limits(timeout_s=0.4))
 
