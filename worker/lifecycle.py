@@ -67,7 +67,7 @@ def stop(**_: Any) -> None:
     """Claim nothing more from now on; end the process when its steps have ended or the grace has."""
     services = get_services()
     services.stopping.set()
-    threading.Thread(target=leave, args=(services,), name="leave", daemon=True).start()
+    threading.Thread(target=leave, args=(services,), name="leave").start()  # no daemon: the process ends by it alone
 
 
 def leave(services: Services) -> None:
