@@ -13,6 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from worker.errors import EventError, StorageUnavailableError, TransientError, WorkerError
 from worker.intake.events import Offer, parse_event
+from worker.ops import metrics
 
 log = structlog.get_logger()
 
@@ -175,13 +176,17 @@ class Bridge:
             both.xadd(self._names.rejected, entry)  # type: ignore[arg-type]  # the stubs want invariant values
             both.xack(self._names.stream, GROUP, message_id)
             both.execute()
+        metrics.EVENTS.labels(source="unknown", outcome="rejected").inc()
         log.warning("event_rejected", message_id=message_id.decode(), reason=reason)
 
     def _trim(self) -> None:
-        """Trim the stream behind what is acknowledged, and not a message further."""
-        pending: Any = self._redis.xpending(self._names.stream, GROUP)
+        """Trim the stream behind what is acknowledged, and not a message further.
+
+        How far the group has read is asked first: what another bridge reads in between is then still pending.
+        """
         groups: Any = self._redis.xinfo_groups(self._names.stream)
         delivered = next(g["last-delivered-id"] for g in groups if g["name"] in {GROUP, GROUP.encode()})
+        pending: Any = self._redis.xpending(self._names.stream, GROUP)
         self._redis.xtrim(self._names.stream, minid=pending["min"] or delivered, approximate=False)
 
     def _leave(self) -> None:
@@ -202,12 +207,6 @@ class Bridge:
         if self._is_interrupted:
             log.info("intake_resumed")
         self._is_interrupted, self._pause_s = False, PAUSE_S[0]
-
-
-def rejected_events(redis: Redis, names: Names, *, limit: int = 100) -> list[dict[str, str]]:
-    """Return the newest rejected events: id, reason, message_id, fields (JSON)."""
-    entries: Any = redis.xrevrange(names.rejected, count=limit)
-    return [{"id": i.decode(), **{k.decode(): v.decode() for k, v in f.items()}} for i, f in entries]
 
 
 def _payload(fields: Fields) -> bytes:
