@@ -69,9 +69,9 @@ def database_away(dsn: str) -> Iterator[None]:
     server, name = dsn.rsplit("/", 1)
     with psycopg.connect(f"{server}/postgres", autocommit=True) as operator:
         allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
-        operator.execute(allow.format(sql.Identifier(name), sql.Literal(False)))  # noqa: FBT003 - SQL's word
+        operator.execute(allow.format(sql.Identifier(name), sql.Literal(False)))
         operator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
         try:
             yield
         finally:
-            operator.execute(allow.format(sql.Identifier(name), sql.Literal(True)))  # noqa: FBT003 - SQL's word
+            operator.execute(allow.format(sql.Identifier(name), sql.Literal(True)))
