@@ -87,7 +87,8 @@ def post_incident(
         response.status_code = 200
     return IncidentAnswer(
         incident_id=accepted.incident_id,
-        investigation_id=accepted.investigation_id,
+        outcome=accepted.outcome,
+        investigation_id=accepted.investigation_id or None,
         status=_status(door.services, accepted),
         folded=accepted.is_folded,
     )
@@ -120,9 +121,9 @@ def _take(door: _Door, identity: Identity, group: dict[str, Any], *, index: int)
         return AlertAnswer(index=index, outcome="rejected", message=str(error))
     return AlertAnswer(
         index=index,
-        outcome="folded" if accepted.is_folded else "accepted" if accepted.is_new else "repeated",
+        outcome=accepted.outcome,
         incident_id=accepted.incident_id,
-        investigation_id=accepted.investigation_id,
+        investigation_id=accepted.investigation_id or None,
         status=_status(door.services, accepted),
     )
 
@@ -136,10 +137,10 @@ def _owned(event: IncidentEvent, identity: Identity) -> IncidentEvent:
     return event
 
 
-def _status(services: Services, accepted: Accepted) -> str:
+def _status(services: Services, accepted: Accepted) -> str | None:
     """Return the investigation's status; one that was just opened may have been admitted since."""
     if not accepted.opened:
-        return accepted.status
+        return accepted.status or None
     with services.database.transaction() as session:
         return investigations.get(session, accepted.investigation_id).status
 
