@@ -1,6 +1,6 @@
 """What follows from a model's answer: which calls may run, what the next status is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -51,7 +51,7 @@ class Rules:
 def follow(answer: ModelAnswer, *, transcript: Transcript, agent: Agent, rules: Rules) -> Outcome:
     """Decide what comes after this answer."""
     requests = answer.message.tool_requests
-    calls = tuple(_call(r, i, transcript=transcript, agent=agent, rules=rules) for i, r in enumerate(requests, 1))
+    calls = _once(_call(r, i, transcript=transcript, agent=agent, rules=rules) for i, r in enumerate(requests, 1))
     if any(_is_report(c) and c.status is ToolCallStatus.SUCCEEDED for c in calls):
         return _published(calls, None)
     if not calls or any(_is_report(c) for c in calls):
@@ -137,12 +137,26 @@ def _guarded(command: str | None, rules: Rules) -> tuple[ToolCallStatus, dict[st
     return ToolCallStatus.ALLOWED if is_allowed else ToolCallStatus.PROPOSED, fields
 
 
+def _once(calls: Iterable[ToolCall]) -> tuple[ToolCall, ...]:
+    """Let a call that one answer asks for twice run once."""
+    kept: list[ToolCall] = []
+    for call in calls:
+        same = next((c for c in kept if (c.tool, c.arguments) == (call.tool, call.arguments)), None)
+        kept.append(call if same is None or call.status.is_final else _repeating(call, same.evidence_id))
+    return tuple(kept)
+
+
+def _repeating(call: ToolCall, evidence_id: str) -> ToolCall:
+    text = f"Asked twice at once: the answer is {evidence_id}."
+    return replace(call, status=ToolCallStatus.SUCCEEDED, text=text, repeats=evidence_id, layer=None, reason=None)
+
+
 def _same_call(request: ToolRequest, transcript: Transcript) -> str | None:
     """Return the evidence id of the same call, if it was made before and answered."""
     for call in transcript.calls:
         is_same = (call.tool, call.arguments) == (request.name, request.arguments)
-        if is_same and call.status is ToolCallStatus.SUCCEEDED:
-            return call.repeats or call.evidence_id
+        if is_same and call.status is ToolCallStatus.SUCCEEDED and call.repeats is None:
+            return call.evidence_id
     return None
 
 
