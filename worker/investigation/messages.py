@@ -25,6 +25,8 @@ from worker.investigation.submission import SUBMIT_REPORT
 
 WINDOW_SHARE = 0.7
 """Old outputs shrink when the conversation would fill more of the context window than this."""
+FREED_SHARE = 0.2
+"""So much of the window is made free at a time: in between, what was said stays as the provider has cached it."""
 KEPT_TURNS = 2
 """The newest turns are never shrunk."""
 PROMPTS = ("investigator", "incident", "news", "resolved", "nudge", "last_turn")
@@ -155,7 +157,8 @@ def _fitted(transcript: Transcript, route: Route) -> Transcript:
     """Shrink the oldest outputs to a line with their artifact's id until the rest fits the window."""
     if route.context_window is None:
         return transcript
-    excess = _chars(transcript) - int(route.context_window * CHARS_PER_TOKEN * WINDOW_SHARE)
+    window = route.context_window * CHARS_PER_TOKEN
+    excess = _whole_parts(_chars(transcript) - int(window * WINDOW_SHARE), max(int(window * FREED_SHARE), 1))
     turns = list(transcript.turns)
     for i, turn in enumerate(turns[:-KEPT_TURNS]):
         if excess <= 0:
@@ -164,6 +167,11 @@ def _fitted(transcript: Transcript, route: Route) -> Transcript:
         excess -= sum(len(c.text or "") for c in turn.calls) - sum(len(c.text or "") for c in calls)
         turns[i] = replace(turn, calls=calls)
     return replace(transcript, turns=tuple(turns))
+
+
+def _whole_parts(size: int, part: int) -> int:
+    """Round up to a multiple of `part`."""
+    return -(-size // part) * part
 
 
 def _chars(transcript: Transcript) -> int:
