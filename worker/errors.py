@@ -153,7 +153,7 @@ class LeaseLostError(WorkerError):
 
 
 class StepCancelledError(WorkerError):
-    """A cancel was asked for, or the step is no longer ours: start nothing more."""
+    """A cancel was asked for: start nothing more."""
 
 
 class UserError(WorkerError):

@@ -197,8 +197,12 @@ def is_cancelled(session: Session, claim: Claim) -> bool:
 
 
 def require_wanted(session: Session, claim: Claim) -> None:
-    """Raise `StepCancelledError` where nothing more of the step should start."""
-    if is_cancelled(session, claim):
+    """Raise `StepCancelledError` where a cancel was asked for, `LeaseLostError` where the claim is no longer ours."""
+    row = AgentRow
+    found = session.execute(select(row.cancel_requested_at).where(row.claim_token == claim.token)).one_or_none()
+    if found is None:
+        raise LeaseLostError(f"the {claim.step} of {claim.agent.id} was taken over")
+    if found.cancel_requested_at is not None:
         raise StepCancelledError(f"the {claim.step} of {claim.agent.id} was cancelled")
 
 
