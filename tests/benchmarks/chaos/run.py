@@ -6,6 +6,7 @@ python -m tests.benchmarks.chaos.run --investigations 200 --turns 8 --workers 2 
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -249,6 +250,7 @@ def main() -> int:
     for kind, count in COUNTS.items():
         parser.add_argument(f"--{kind.replace('_', '-')}", type=int, default=count, metavar="TIMES")
     chosen = vars(parser.parse_args())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # on the way out it ends what it has started
     counts = {kind: chosen.pop(kind.value) for kind in COUNTS}
     chosen["folder"] = chosen["folder"].absolute()
     ended_because = run(Plan(**chosen, counts=counts))
