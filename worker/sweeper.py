@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from worker import delivering, pipeline
 from worker.errors import StorageUnavailableError
 from worker.ops import metrics
+from worker.retention import Retention
 from worker.services import Services
 from worker.storage import agents, leases, outbox
 from worker.storage.database import database_now
@@ -38,6 +39,7 @@ class Sweeper:
         self._is_interrupted = False
         self._looked_at_s = time.monotonic()
         self._judges_from_s = 0.0
+        self._retention = Retention(services)
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
@@ -76,6 +78,7 @@ class Sweeper:
             self._remember()
         self._services.send(wake_ups)
         pipeline.admit_waiting(self._services)
+        self._retention.work()
         metrics.SWEEPER_AGE_SECONDS.set_to_current_time()
         if wake_ups:
             log.info("round_swept", sent=len(wake_ups), duration_ms=round((time.monotonic() - started) * 1000))

@@ -237,28 +237,28 @@ class System:
             *("-Q", ",".join(queues), "-E", "-n", f"{name}@%h"),
             *("--without-gossip", "--without-mingle", "--prefetch-multiplier=1"),
         )
-        process = self._start(name, argv, **environment)
+        process = self.start(name, argv, **environment)
         process.wait_for_line("worker_started")
         return process
 
     def start_intake(self) -> Process:
         """Start the bridge, and wait until it listens."""
-        process = self._start("intake", (sys.executable, "-m", "worker.cli.main", "intake"))
+        process = self.start("intake", (sys.executable, "-m", "worker.cli.main", "intake"))
         with Redis.from_url(self.redis_url) as redis:
             wait_for(lambda: redis.exists("rca:incidents"), within_s=20, otherwise=process.log)
         return process
 
     def start_web(self, *, port: int) -> Process:
         """Start the web process on loopback, and wait until it is ready."""
-        process = self._start("web", (sys.executable, "-m", "worker.cli.main", "web"), RCA_HTTP_PORT=str(port))
+        process = self.start("web", (sys.executable, "-m", "worker.cli.main", "web"), RCA_HTTP_PORT=str(port))
         wait_for(lambda: _is_ready(port), within_s=30, otherwise=process.log)
         return process
 
     def start_flower(self, *, port: int, auth: str) -> Process:
         arguments = ("-A", "worker.celery", "flower", "--address=127.0.0.1", f"--port={port}")
-        return self._start("flower", (sys.executable, "-m", "celery", *arguments), FLOWER_BASIC_AUTH=auth)
+        return self.start("flower", (sys.executable, "-m", "celery", *arguments), FLOWER_BASIC_AUTH=auth)
 
-    def _start(self, name: str, argv: Sequence[str], **environment: str) -> Process:
+    def start(self, name: str, argv: Sequence[str], **environment: str) -> Process:
         process = Process(name, argv, folder=self.folder, environment={**self.environment, **environment})
         self.processes.append(process)
         return process

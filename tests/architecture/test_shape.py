@@ -28,6 +28,7 @@ LOG_EVENTS = {
     "intake_started",
     "intake_stopped",
     "investigation_cancelled",
+    "investigation_purged",
     "investigation_rerun",
     "investigation_queued_again",
     "investigation_retried",

@@ -21,6 +21,7 @@ COMMANDS = {
     "investigations": "worker.cli.investigations:investigations",
     "llm": "worker.cli.llm:llm",
     "migrate": "worker.cli.migrate:migrate",
+    "purge": "worker.cli.purge:purge",
     "report": "worker.cli.report:report",
     "schema": "worker.cli.schema:schema",
     "tokens": "worker.cli.tokens:tokens",

@@ -3,8 +3,9 @@
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from worker.domain.conversation import Route
 from worker.domain.ids import AgentId, InvestigationId
@@ -12,10 +13,13 @@ from worker.domain.states import STEPS, AgentKind, AgentStatus, InvestigationSta
 from worker.domain.transcript import Agent, Claim
 from worker.errors import LeaseLostError, StepCancelledError
 from worker.storage import investigations, outbox, usage
-from worker.storage.database import database_now
-from worker.storage.outbox import WakeUp
+from worker.storage.database import database_now, serialise
+from worker.storage.outbox import LOSSES_TO_QUARANTINE, WakeUp
 from worker.storage.tables import AgentRow
 
+LOSSES_TO_RUN_ALONE = 3
+"""A step lost in quarantine too runs next with no other beside it: else what kills its process takes along, each time,
+the steps that were only near it."""
 LOSSES_TO_FAIL = 4
 """Two lost leases among the others and two more in quarantine: the step kills its process."""
 
@@ -52,17 +56,26 @@ def claim(session: Session, agent_id: str, step: Step, *, turn_no: int | None, l
     if step is not Step.PUBLISH:
         conditions += [row.turn_no == turn_no, row.deadline_at > now]
     token = str(uuid4())
-    statement = (
-        update(row)
-        .where(*conditions)
-        .values(status=states.running, claim_token=token, lease_until=now + lease)
-        .returning(row)
-    )
-    taken = session.scalar(statement)
+    taking = update(row).values(status=states.running, claim_token=token, lease_until=now + lease).returning(row)
+    taken = session.scalar(taking.where(*conditions, row.losses < LOSSES_TO_QUARANTINE))
+    taken = taken or _take_in_quarantine(session, taking.where(*conditions), agent_id)
     if taken is None:
         return None
     outbox.forget(session, agent_id)
     return Claim(agent=to_agent(taken), step=step, token=token, claimed_at=now)
+
+
+def _take_in_quarantine(session: Session, taking: ReturningUpdate[AgentRow], agent_id: str) -> AgentRow | None:
+    """Claim a quarantined step, unless it or one that runs has to be alone; then its message comes again."""
+    losses = session.scalar(select(AgentRow.losses).where(AgentRow.id == agent_id))
+    if losses is None or losses < LOSSES_TO_QUARANTINE:
+        return None
+    serialise(session, "quarantine")
+    running = select(func.max(AgentRow.losses)).where(AgentRow.claim_token.is_not(None))
+    most = session.scalar(running.where(AgentRow.losses >= LOSSES_TO_QUARANTINE))
+    if most is not None and max(most, losses) >= LOSSES_TO_RUN_ALONE:
+        return None
+    return session.scalar(taking.where(AgentRow.losses >= LOSSES_TO_QUARANTINE))
 
 
 def hold(session: Session, claim: Claim) -> AgentRow:

@@ -4,7 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from worker.domain.states import InvestigationStatus
-from worker.errors import UserError
+from worker.errors import NotFoundError, UserError
 from worker.storage import agents, investigations
 from worker.storage.tables import IncidentRow, InvestigationRow
 
@@ -52,7 +52,8 @@ def rerun(session: Session, investigation_id: str, *, user_path: str = "/") -> s
 
 def _require_nobody_at_work(session: Session, old: InvestigationRow, *, verb: str) -> None:
     """Lock the incident, so that two who ask at once do not both get an investigation of it."""
-    session.get_one(IncidentRow, old.incident_id, with_for_update=True)
+    if session.get(IncidentRow, old.incident_id, with_for_update=True, populate_existing=True) is None:
+        raise NotFoundError(f"investigation {old.id} has just been purged")
     row = InvestigationRow
     live = select(row.id).where(row.incident_id == old.incident_id, row.finished_at.is_(None)).limit(1)
     if other := session.scalar(live):
