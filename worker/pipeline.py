@@ -230,10 +230,11 @@ def _publish(services: Services, claim: Claim) -> None:
     clean = Report.model_validate(services.redactor.scrub_json(report.model_dump(mode="json")))
 
     def store(session: Session) -> None:
+        completed = InvestigationStatus.COMPLETED
+        if not investigations.finish(session, clean.investigation_id, completed, verdict=clean.verdict):
+            return  # cancelled while the report was written: nobody is sent it
         reports.add(session, clean)
         deliveries.owe(session, clean.investigation_id, services.destinations)
-        completed = InvestigationStatus.COMPLETED
-        investigations.finish(session, clean.investigation_id, completed, verdict=clean.verdict)
 
     _commit(services, claim, AgentStatus.DONE, store=store)
     metrics.INVESTIGATIONS_ENDED.labels(status=InvestigationStatus.COMPLETED, verdict=clean.verdict).inc()

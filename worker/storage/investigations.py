@@ -43,11 +43,11 @@ def finish(
     verdict: ReportVerdict | None = None,
     failure_class: str | None = None,
     reason: str | None = None,
-) -> None:
-    """Set the final status, once: what is final stays."""
+) -> bool:
+    """Set the final status, once: what is final stays. Returns whether it was not."""
     row = InvestigationRow
     live = [InvestigationStatus.QUEUED, InvestigationStatus.RUNNING]
-    session.execute(
+    statement = (
         update(row)
         .where(row.id == investigation_id, row.status.in_(live))
         .values(
@@ -57,7 +57,9 @@ def finish(
             failure_reason=reason,
             finished_at=database_now(session),
         )
+        .returning(row.id)
     )
+    return session.scalar(statement) is not None
 
 
 def get(session: Session, investigation_id: str, *, user_path: str = "/") -> InvestigationRow:

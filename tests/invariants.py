@@ -1,0 +1,182 @@
+"""What holds of the rows at every moment, whatever has happened to whoever wrote them."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from worker.domain.states import STEPS, AgentStatus, InvestigationStatus, ToolCallStatus, step_of
+from worker.settings import Settings
+from worker.storage import usage
+from worker.storage.tables import (
+    AgentRow,
+    AlertRow,
+    Base,
+    DeliveryRow,
+    IncidentRow,
+    InvestigationRow,
+    OutboxRow,
+    ReportRow,
+    ToolCallRow,
+    TurnRow,
+    UsageRow,
+)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Everything there is, read in one transaction."""
+
+    incidents: list[IncidentRow]
+    alerts: list[AlertRow]
+    investigations: list[InvestigationRow]
+    agents: list[AgentRow]
+    outbox: list[OutboxRow]
+    turns: list[TurnRow]
+    calls: list[ToolCallRow]
+    usage: list[UsageRow]
+    reports: list[ReportRow]
+    deliveries: list[DeliveryRow]
+    counted: dict[str, tuple[int, float]]
+    """What budgets take each investigation to have used."""
+
+    @property
+    def live(self) -> list[InvestigationRow]:
+        return [row for row in self.investigations if not InvestigationStatus(row.status).is_final]
+
+
+def read_rows(session: Session) -> Rows:
+    tables = (
+        IncidentRow, AlertRow, InvestigationRow, AgentRow, OutboxRow, TurnRow, ToolCallRow, UsageRow, ReportRow,
+        DeliveryRow,
+    )  # fmt: skip
+    found: list[Any] = [list(session.scalars(select(t).order_by(*t.__table__.primary_key))) for t in tables]
+    sums = {key: usage.spent(session, key).counted for key in {row.investigation_id for row in found[7]}}
+    return Rows(*found, counted={key: (amount.tokens, amount.cost_usd) for key, amount in sums.items()})
+
+
+def check_agents(rows: Rows) -> None:
+    """A step has one holder or one message that is owed, never both, never neither."""
+    tokens = [row.claim_token for row in rows.agents if row.claim_token]
+    assert len(tokens) == len(set(tokens)), "two agents are held with one token"
+    owed = defaultdict(list)
+    for message in rows.outbox:
+        owed[message.agent_id].append((message.step, message.turn_no))
+    for agent in rows.agents:
+        _check_agent(agent, owed.pop(agent.id, []))
+    assert not owed, "messages are owed to agents that are gone"
+
+
+def _check_agent(agent: AgentRow, owed: list[tuple[str, int]]) -> None:
+    status = AgentStatus(agent.status)
+    step = step_of(status)
+    is_claimed = agent.claim_token is not None
+    assert is_claimed == (agent.lease_until is not None), f"{agent.id}: a token and a lease come and go together"
+    if status.is_final:
+        assert (is_claimed, agent.finished_at is None, owed) == (False, False, []), f"{agent.id} is not at rest"
+        return
+    assert step is not None
+    assert status == (STEPS[step].running if is_claimed else STEPS[step].waiting), f"{agent.id} is {status}"
+    expected = [] if is_claimed else [(step.value, agent.turn_no)]
+    assert owed == expected, f"{agent.id} is {status}, held: {is_claimed}, owed: {owed}"
+
+
+def check_investigations(rows: Rows, settings: Settings) -> None:
+    """Of an incident one at a time is looked into; what runs has one live agent; no limit is passed."""
+    assert max(Counter(row.incident_id for row in rows.live).values(), default=0) <= 1, "an incident has two at once"
+    living = Counter(row.investigation_id for row in rows.agents if not AgentStatus(row.status).is_final)
+    for row in rows.investigations:
+        expected = int(row.status == InvestigationStatus.RUNNING)
+        assert living[row.id] == expected, f"{row.id} is {row.status} with {living[row.id]} live agents"
+        assert (row.finished_at is not None) == InvestigationStatus(row.status).is_final
+    running = Counter(row.user_path for row in rows.investigations if row.status == InvestigationStatus.RUNNING)
+    assert running.total() <= settings.rca_max_running
+    if settings.rca_max_running_per_path:
+        assert max(running.values(), default=0) <= settings.rca_max_running_per_path
+
+
+def check_alerts(rows: Rows) -> None:
+    """Every alert belongs to an incident and an investigation of it; none is counted twice or not at all."""
+    incident_of = {row.id: row.incident_id for row in rows.investigations}
+    numbers = defaultdict(list)
+    for alert in rows.alerts:
+        assert incident_of.get(alert.investigation_id) == alert.incident_id, f"{alert.id} is nobody's"
+        numbers[alert.incident_id].append(alert.alert_no)
+    for incident in rows.incidents:
+        assert sorted(n or 0 for n in numbers[incident.id]) == list(range(1, incident.alert_count + 1))
+        assert incident.id in incident_of.values(), f"nobody looks into {incident.id}"
+
+
+def check_reports(rows: Rows) -> None:
+    """What is completed has a report, and only that; each report is owed once to each destination."""
+    completed = {row.id for row in rows.investigations if row.status == InvestigationStatus.COMPLETED}
+    assert {row.investigation_id for row in rows.reports} == completed
+    assert sorted(row.investigation_id for row in rows.deliveries) == sorted(completed)
+
+
+def check_turns(rows: Rows) -> None:
+    """The turns of an agent are 1, 2, 3 …, its tool calls belong to them, and it stands at the last or the next."""
+    turns = defaultdict(list)
+    for turn in rows.turns:
+        turns[turn.agent_id].append(turn.turn_no)
+    for agent in rows.agents:
+        taken = turns[agent.id]
+        assert taken == list(range(1, len(taken) + 1)), f"{agent.id} took the turns {taken}"
+        assert agent.turn_no in {len(taken), len(taken) + 1}, f"{agent.id} is at {agent.turn_no} after {len(taken)}"
+    assert all(call.turn_no in turns[call.agent_id] for call in rows.calls)
+
+
+def check_usage(rows: Rows) -> None:
+    """A finished call is paid once, and a reservation counts only while its step is held."""
+    held = {(row.id, row.claim_token) for row in rows.agents}
+    paid = Counter((r.agent_id, r.turn_no, r.purpose) for r in rows.usage if r.outcome == usage.OK)
+    assert max(paid.values(), default=0) <= 1, f"paid more than once: {paid.most_common(1)}"
+    sums: defaultdict[str, list[float]] = defaultdict(lambda: [0, 0.0])
+    for row in rows.usage:
+        if row.outcome == usage.RESERVED and (row.agent_id, row.claim_token) not in held:
+            continue
+        sums[row.investigation_id][0] += row.counted_tokens or 0
+        sums[row.investigation_id][1] += row.counted_cost_usd or 0.0
+    for investigation_id, (tokens, cost_usd) in rows.counted.items():
+        expected = sums[investigation_id]
+        assert tokens == expected[0], f"{investigation_id} counts {tokens} tokens, not {expected[0]:g}"
+        assert abs(cost_usd - expected[1]) < 1e-9
+
+
+@dataclass
+class Written:
+    """What was final when it was last looked at: it must stay as it was."""
+
+    _known: dict[tuple[Any, ...], str] = field(default_factory=dict)
+
+    def check(self, rows: Rows) -> None:
+        final = [row for row in rows.investigations if InvestigationStatus(row.status).is_final]
+        calls = [row for row in rows.calls if ToolCallStatus(row.status).is_final]
+        paid = [row for row in rows.usage if row.outcome != usage.RESERVED]
+        now = dict(_contents((*final, *calls, *rows.turns, *rows.reports, *paid)))
+        for key, content in self._known.items():
+            assert now.get(key) == content, f"{key} was {content}, is {now.get(key)}"
+        self._known = now
+
+
+_SHIFTED = {"created_at", "admitted_at", "deadline_at"}
+"""Times that a test moves to let time pass."""
+
+
+def _contents(rows: Iterable[Base]) -> Iterable[tuple[tuple[Any, ...], str]]:
+    for row in rows:
+        table = row.__table__
+        key = (table.name, *(getattr(row, c.name) for c in table.primary_key))  # type: ignore[attr-defined]  # a Table
+        yield key, repr({c.name: getattr(row, c.name) for c in table.columns if c.name not in _SHIFTED})
+
+
+def check_all(rows: Rows, settings: Settings) -> None:
+    check_agents(rows)
+    check_investigations(rows, settings)
+    check_alerts(rows)
+    check_reports(rows)
+    check_turns(rows)
+    check_usage(rows)
