@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from worker.domain.states import Step
-from worker.domain.transcript import Claim
+from worker.domain.transcript import Agent, Claim
 from worker.errors import (
     LeaseLostError,
     StepCancelledError,
@@ -100,7 +100,8 @@ def _next_state(services: Services, claim: Claim, error: Exception) -> Callable[
         down_s = (claim.claimed_at - agent.outage_since).total_seconds() if agent.outage_since else 0.0
         if down_s < settings.rca_provider_outage_s:
             delay_s = error.retry_after_s or min(max(down_s / 4, OUTAGE_WAIT_S[0]), OUTAGE_WAIT_S[1])
-            return lambda session: agents.put_back(session, claim, delay_s=delay_s, is_outage=True)
+            is_outage = _is_outage(error, agent)
+            return lambda session: agents.put_back(session, claim, delay_s=delay_s, is_outage=is_outage)
         return lambda session: agents.fail(session, claim, failure_class=error.reason, reason=reason)
     if isinstance(error, WorkerError):
         return lambda session: agents.fail(session, claim, failure_class=error.reason, reason=reason)
@@ -108,3 +109,11 @@ def _next_state(services: Services, claim: Claim, error: Exception) -> Callable[
         return lambda session: agents.put_back(session, claim, delay_s=2.0**agent.attempts, is_attempt=True)
     crash = f"its {claim.step} step raised {type(error).__name__} {settings.rca_step_attempts} times"
     return lambda session: agents.fail(session, claim, failure_class="unexpected", reason=crash)
+
+
+def _is_outage(error: TransientError, agent: Agent) -> bool:
+    """Say whether the error tells of a provider that is down.
+
+    A database that was away is back once this is stored; a call cut short by the deadline tells of the deadline.
+    """
+    return not isinstance(error, StorageUnavailableError) and datetime.now(UTC) < agent.deadline_at
