@@ -59,7 +59,7 @@ def store(session: Session, claim: Claim, judged: Judged) -> None:
     """Write the decided calls, the new verdicts, and what the judge cost."""
     for call in judged.calls:
         transcripts.put_call(session, claim, call)
-    for key, judgement in judged.fresh.items():
+    for key, judgement in sorted(judged.fresh.items()):  # in one order everywhere, or two judges wait for each other
         verdicts.keep(session, key, verdict=judgement.verdict, reason=judgement.reason, model=judged.model)
     if judged.booking is not None:
         usage.book(session, claim, judged.booking)

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from worker.domain.states import JudgeVerdict
@@ -20,8 +21,9 @@ def find(session: Session, keys: list[str]) -> dict[str, tuple[JudgeVerdict, str
 
 
 def keep(session: Session, key: str, *, verdict: JudgeVerdict, reason: str, model: str) -> None:
-    """Remember a verdict for a week."""
+    """Remember a verdict for a week. Of two who keep the same one at the same moment, the later one's stays."""
     now = database_now(session)
-    session.merge(
-        VerdictRow(key=key, verdict=verdict, reason=reason, model=model, created_at=now, expires_at=now + KEPT_FOR)
-    )
+    values = {"verdict": verdict, "reason": reason, "model": model, "created_at": now, "expires_at": now + KEPT_FOR}
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    kept = insert(VerdictRow).values(key=key, **values)
+    session.execute(kept.on_conflict_do_update(index_elements=["key"], set_=values))
