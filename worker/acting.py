@@ -1,6 +1,7 @@
 """Runs one allowed tool call and stores its result, redacted and no longer than a model should read."""
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -9,7 +10,7 @@ from sqlalchemy.orm import Session
 from worker.domain.states import ToolCallStatus
 from worker.domain.tooling import ToolContext, ToolOutput
 from worker.domain.transcript import Claim, ToolCall, Transcript
-from worker.errors import NotFoundError, ToolError, ToolInputError
+from worker.errors import NotFoundError, StorageUnavailableError, ToolError, ToolInputError
 from worker.ops import metrics
 from worker.services import Services
 from worker.steps import PATIENCE_S
@@ -32,7 +33,10 @@ def toolbox_for(services: Services, transcript: Transcript) -> Toolbox:
 
 
 def run_call(services: Services, claim: Claim, *, toolbox: Toolbox, transcript: Transcript, call: ToolCall) -> None:
-    """Run the call and commit what came of it, success or failure. Raises `StepCancelledError` before it starts."""
+    """Run the call and commit what came of it, success or failure.
+
+    Raises `StepCancelledError` or `LeaseLostError` before it starts.
+    """
     with services.database.transaction() as session:
         agents.require_wanted(session, claim)
     started = time.monotonic()
@@ -99,6 +103,9 @@ class _CancelFlag:
         now = time.monotonic()
         if not self._is_cancelled and now - self._asked_at >= CANCEL_POLL_S:
             self._asked_at = now
-            with self._services.database.transaction() as session:
+            with (
+                suppress(StorageUnavailableError),  # no reason to end a call that works: it is asked again in a moment
+                self._services.database.transaction() as session,
+            ):
                 self._is_cancelled = agents.is_cancelled(session, self._claim)
         return self._is_cancelled

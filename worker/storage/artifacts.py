@@ -7,6 +7,7 @@ from worker.domain.ids import ArtifactId, new_id
 from worker.errors import NotFoundError
 from worker.storage.database import database_now
 from worker.storage.tables import ArtifactRow
+from worker.storage.types import storable
 
 
 def add(session: Session, investigation_id: str, *, evidence_id: str, text: str) -> ArtifactId:
@@ -16,7 +17,7 @@ def add(session: Session, investigation_id: str, *, evidence_id: str, text: str)
         investigation_id=investigation_id,
         evidence_id=evidence_id,
         text=text,
-        size_bytes=len(text.encode()),
+        size_bytes=len(storable(text).encode()),
         created_at=database_now(session),
     )
     session.add(row)
