@@ -12,7 +12,7 @@ Json = JSON().with_variant(JSONB(), "postgresql")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware moment, stored in UTC. SQLite has no zones, so there it is stored without one."""
+    """An aware moment, stored in UTC; a naive one is refused. SQLite has no zones, so there it is stored without."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -20,6 +20,8 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None:
             return None
+        if value.tzinfo is None:
+            raise ValueError("a moment needs a zone")  # `astimezone` would take it for this machine's local time
         moment = value.astimezone(UTC)
         return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
 
