@@ -21,6 +21,7 @@ from worker.settings import load_settings
 from worker.storage import investigations, reports
 from worker.storage.database import Database
 from worker.storage.investigations import Filter
+from worker.tools.toolbox import CASE_LABEL
 
 CASE = "demo"
 SEED = 7
@@ -57,7 +58,7 @@ def _enqueue(stack: Stack) -> str:
     """Send the incident the way an alerting system does; return its investigation's id."""
     path = f"/demo/{time.time_ns()}"
     fields = json.loads((stack.home / "cases" / CASE / "incident.json").read_text())
-    labels = {**fields.get("labels", {}), "recorded_case": CASE}
+    labels = {**fields.get("labels", {}), CASE_LABEL: CASE}
     event = IncidentEvent.model_validate({**fields, "labels": labels, "user_path": path})
     click.echo(f"incident: {event.title}")
     with Redis.from_url(stack.up.redis_url) as redis:

@@ -4,7 +4,7 @@ import json
 import secrets
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from worker.cli.stack import Stack, running_stack
 from worker.domain.states import InvestigationStatus
 from worker.errors import NotFoundError, UserError
 from worker.evaluation import replay
-from worker.evaluation.scoring import Outcome, SetScore, score
+from worker.evaluation.scoring import CaseTruth, Outcome, SetScore, score
 from worker.settings import load_settings
 from worker.storage import investigations, reports
 from worker.storage.database import Database
@@ -61,12 +61,12 @@ def run(cases: Path, truth_files: tuple[Path, ...], as_json: bool, timeout_s: fl
             replayed = _replay(stack, root, names, timeout_s=timeout_s)
     truth = replay.load_truth(files)  # read by the scorer alone, after all runs
     scored = score((r.outcome for r in replayed if r.outcome.case_id in truth), truth)
-    _print_json(replayed, scored) if as_json else _print_table(replayed, scored)
+    _print_json(replayed, scored) if as_json else _print_table(replayed, scored, unknown=_unknown(replayed, truth))
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """One case and what came of it; `seconds` from its admission to its end."""
+    """One case and what came of it; `seconds` from its admission to its end, or from its arrival without a report."""
 
     name: str
     status: str
@@ -122,7 +122,7 @@ def _replayed(database: Database, name: str, row: Listed | None) -> Replayed:
         return Replayed(name, "unfinished", 0.0, replay.to_outcome(name, None, failed="did not end in time"))
     seconds = (row.finished_at - row.created_at).total_seconds()
     if row.status != InvestigationStatus.COMPLETED:
-        why = f"{row.failure_class}: {row.failure_reason}"
+        why = f"{row.failure_class}: {row.failure_reason}" if row.failure_class else "ended without a report"
         return Replayed(name, row.status, seconds, replay.to_outcome(name, None, failed=why))
     try:
         with database.transaction() as session:
@@ -137,12 +137,18 @@ def _print_json(replayed: list[Replayed], scores: list[SetScore]) -> None:
     print(json.dumps(body, indent=1, default=str))
 
 
-def _print_table(replayed: list[Replayed], scores: list[SetScore]) -> None:
+def _unknown(replayed: list[Replayed], truth: Mapping[str, CaseTruth]) -> list[str]:
+    return [r.name for r in replayed if r.outcome.case_id not in truth]
+
+
+def _print_table(replayed: list[Replayed], scores: list[SetScore], *, unknown: Sequence[str]) -> None:
     reported = sum(r.outcome.failed is None for r in replayed)
     print(f"{reported} of {len(replayed)} cases ended in a report")
     for r in replayed:
         if r.outcome.failed is not None:
             print(f"  {r.name}: {r.status}, {r.outcome.failed}")
+    if unknown:
+        print(f"not scored, no truth file knows them: {', '.join(unknown)}")
     print("\n" + "  ".join([f"{'set':<22}", f"{'system':<20}", "   n", *(f"{h:>17}" for h in HEADINGS)]))
     for s in scores:
         shares = (getattr(s, column) for column in COLUMNS)

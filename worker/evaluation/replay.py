@@ -3,16 +3,14 @@
 import json
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from worker.domain.incident import IncidentEvent
 from worker.domain.report import Report
 from worker.errors import UserError
 from worker.evaluation.scoring import CaseTruth, Outcome, parse_truth
+from worker.tools.toolbox import CASE_LABEL
 
 INCIDENT = "incident.json"
 TRUTH = "truth.json"
-CASE_LABEL = "recorded_case"
 
 
 def find_cases(root: Path) -> list[str]:
@@ -35,7 +33,7 @@ def load_event(root: Path, name: str, *, run: str) -> IncidentEvent:
         key = f"{run}:{name}"
         path = f"/evaluation/{run}/{name}"
         return IncidentEvent.model_validate({**fields, "labels": labels, "idempotency_key": key, "user_path": path})
-    except (ValueError, ValidationError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{root / name / INCIDENT} is not an incident: {error}") from error
 
 
@@ -46,7 +44,7 @@ def load_truth(files: list[Path]) -> dict[str, CaseTruth]:
         name = "/".join(file.resolve().parent.parts[-2:])
         try:
             truth |= parse_truth(name, json.loads(file.read_text()))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{file} is no truth file ({type(error).__name__})") from error
     return truth
 
