@@ -18,6 +18,8 @@ from worker.settings import Settings, load_settings
 
 log = structlog.get_logger()
 
+LOCAL_REDIS = "redis://127.0.0.1:6379/0"
+"""Where the queue is when no setting says otherwise."""
 CONNECT_S = 2.0
 """Longer than this no step waits for the queue: the outbox sends again."""
 
@@ -40,7 +42,7 @@ class Wiring(AMQP):  # type: ignore[misc]  # Celery is untyped
 
 def create_app(settings: Settings) -> Celery:
     """Return the app: early acknowledgement, no results, JSON, events for Flower."""
-    broker = settings.redis_url or "redis://127.0.0.1:6379/0"
+    broker = settings.redis_url or LOCAL_REDIS
     app = Celery("rca", broker=broker, include=["worker.tasks", "worker.lifecycle"], amqp=Wiring)
     app.conf.update(
         task_acks_late=False,

@@ -12,6 +12,7 @@ from celery.worker.state import revoked
 from redis import Redis
 
 from worker.bootstrap import get_services
+from worker.celery import LOCAL_REDIS
 from worker.errors import StorageUnavailableError
 from worker.ops import metrics
 from worker.ops.logging import configure_logging
@@ -39,7 +40,7 @@ def start(sender: Any = None, **_: Any) -> None:
     services = get_services()
     threading.excepthook = EndWithDuty(threading.excepthook)
     services.heartbeat.start()
-    redis = Redis.from_url(services.settings.redis_url or "redis://127.0.0.1:6379/0", socket_timeout=2)
+    redis = Redis.from_url(services.settings.redis_url or LOCAL_REDIS, socket_timeout=2)
     Sweeper(services, redis).start()
     if services.settings.rca_metrics_port:
         metrics.serve(services.settings.rca_metrics_port)

@@ -21,7 +21,7 @@ EXCERPT_CHARS = 4000
 """What a report shows of one result; the rest is in its artifact."""
 MAX_JOINED = 10
 """Related alerts a report names; the rest is a number."""
-OFFLINE_NOTE = "Investigated by the built-in offline analyst: no model provider is configured."
+OFFLINE_NOTE = "Investigated by the built-in offline analyst, not by a language model."
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class Sweeper:
         self._thread: threading.Thread | None = None
         self._is_interrupted = False
         self._looked_at_s = time.monotonic()
-        self._judges_from_s = 0.0
+        self._takes_back_from_s = 0.0
         self._retention = Retention(services)
 
     def start(self) -> None:
@@ -69,7 +69,7 @@ class Sweeper:
         with self._services.database.transaction() as session:
             if is_memory_lost:
                 outbox.make_all_due(session, database_now(session))
-            wake_ups = agents.take_back_expired(session) if self._may_judge() else []
+            wake_ups = agents.take_back_expired(session) if self._may_take_back() else []
             wake_ups += agents.expire_deadlines(session)
             agents.settle_cancelled(session)
             wake_ups += outbox.take_due(session, database_now(session))
@@ -91,11 +91,11 @@ class Sweeper:
         """
         now = time.monotonic()
         if now - self._looked_at_s > STALL_S + self._services.settings.rca_sweep_s or self._is_interrupted:
-            self._judges_from_s = now + self._services.settings.rca_lease_s
+            self._takes_back_from_s = now + self._services.settings.rca_lease_s
         self._looked_at_s = now
 
-    def _may_judge(self) -> bool:
-        return time.monotonic() >= self._judges_from_s
+    def _may_take_back(self) -> bool:
+        return time.monotonic() >= self._takes_back_from_s
 
     def _has_lost_memory(self) -> bool:
         try:
