@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.servers import PostgresServer, RedisServer, find_binary, running_postgres, running_redis
 from worker.storage.database import Database
 from worker.storage.migrate import migrate
 
 REQUIRED = os.environ.get("RCA_TEST_REQUIRE_SERVICES") == "1"
+settings.register_profile("quick", max_examples=50, deadline=None)
+settings.register_profile("thorough", max_examples=1000, deadline=None)
+settings.load_profile("quick")
+"""`pytest --hypothesis-profile=thorough` looks twenty times as long."""
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 
 
