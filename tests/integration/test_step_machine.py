@@ -74,7 +74,9 @@ def test_of_many_threads_that_claim_one_step_one_wins(open_services: Open) -> No
     assert sum(c is not None for c in claims) == 1
 
 
-def _take_turn_in_a_process(url: str, agent_id: str, together: threading.Barrier, calls: "multiprocessing.Queue[int]") -> None:
+def _take_turn_in_a_process(
+    url: str, agent_id: str, together: threading.Barrier, calls: "multiprocessing.Queue[int]"
+) -> None:
     model = ScriptedModel([submits_report()])
     services = build_services(url, model)
     together.wait()
