@@ -99,15 +99,23 @@ def check_investigations(rows: Rows, settings: Settings) -> None:
 
 
 def check_alerts(rows: Rows) -> None:
-    """Every alert belongs to an incident and an investigation of it; none is counted twice or not at all."""
+    """Every alert belongs to an incident and an investigation of it; none is counted twice or not at all.
+
+    A message that only tells of an end has no number. An incident that nobody looks into is such an end and no more.
+    """
     incident_of = {row.id: row.incident_id for row in rows.investigations}
-    numbers = defaultdict(list)
+    firing, numbers = Counter[str](), defaultdict(list)
     for alert in rows.alerts:
-        assert incident_of.get(alert.investigation_id) == alert.incident_id, f"{alert.id} is nobody's"
-        numbers[alert.incident_id].append(alert.alert_no)
+        if alert.alert_no is not None:
+            assert incident_of.get(alert.investigation_id) == alert.incident_id, f"{alert.id} is nobody's"
+            numbers[alert.incident_id].append(alert.alert_no)
+            firing[alert.incident_id] += alert.resolved_at is None
     for incident in rows.incidents:
-        assert sorted(n or 0 for n in numbers[incident.id]) == list(range(1, incident.alert_count + 1))
-        assert incident.id in incident_of.values(), f"nobody looks into {incident.id}"
+        if incident.id in incident_of.values():
+            assert sorted(numbers[incident.id]) == list(range(1, incident.alert_count + 1))
+        else:
+            assert not numbers[incident.id], f"nobody looks into {incident.id}"
+        assert (incident.status == "open") == bool(firing[incident.id]), f"{incident.id} is {incident.status}"
 
 
 def check_reports(rows: Rows) -> None:

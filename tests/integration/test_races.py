@@ -19,13 +19,13 @@ from tests.fakes import CollectingQueue, ScriptedModel, calls_tools
 from tests.invariants import Rows, check_all, read_rows
 from tests.servers import PostgresServer
 from tests.workers import Delivery
-from worker import arriving, budgeting, pipeline
+from worker import arriving, budgeting, pipeline, retention
 from worker.budgeting import NextAsk
 from worker.domain.conversation import Price, Route
 from worker.domain.incident import IncidentEvent
 from worker.domain.states import AgentStatus, InvestigationStatus, Purpose, Step
 from worker.domain.transcript import Claim
-from worker.errors import UserError
+from worker.errors import NotFoundError, UserError, WorkerError
 from worker.intake.events import Offer
 from worker.investigation.budget import NextCall, Stage
 from worker.reporting.destinations.port import Parcel
@@ -34,7 +34,7 @@ from worker.storage import agents, investigations
 from worker.storage.database import Database
 from worker.storage.incidents import Accepted
 from worker.storage.migrate import migrate
-from worker.storage.tables import AgentRow, Base, InvestigationRow
+from worker.storage.tables import AgentRow, Base, IncidentRow, InvestigationRow
 from worker.sweeper import Sweeper
 
 TIMES = 4
@@ -42,8 +42,8 @@ MEET_S = 0.25
 """How long one that has done its work waits for the other, which may be waiting for its lock."""
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 LEASE = timedelta(seconds=30)
-COMMIT_OF_REPORT = 3
-"""The third transaction of that step: before come its claim and the reading of what there is."""
+COMMIT_OF_TURN, COMMIT_OF_REPORT = 4, 3
+"""Which transaction of its step it is: before come the claim, the reading of what there is, a turn's reservation."""
 LIMITS = {"rca_max_running": 2, "rca_max_running_per_path": 1}
 
 
@@ -109,7 +109,7 @@ def services(url: str) -> Iterator[Services]:
 
 
 def race(services: Services, *calls: Callable[[], Any]) -> list[Any]:
-    """Make all calls at once; return what each returned, or the `UserError` that it raised."""
+    """Make all calls at once; return what each returned, or the error that it told its caller."""
     database = services.database
     assert isinstance(database, MeetingDatabase)
     together = threading.Barrier(len(calls))
@@ -118,7 +118,7 @@ def race(services: Services, *calls: Callable[[], Any]) -> list[Any]:
         together.wait()
         try:
             return call()
-        except UserError as error:
+        except (UserError, NotFoundError) as error:
             return error
 
     with database.meeting(len(calls)), ThreadPoolExecutor(len(calls)) as pool:
@@ -304,6 +304,25 @@ def test_what_is_cancelled_while_its_report_is_written_has_none(services: Servic
     assert (statuses(rows), rows.reports, rows.deliveries) == ({"cancelled": 1}, [], [])
 
 
+@pytest.mark.parametrize("answered", [0, 2])
+def test_a_retry_goes_on_after_the_turn_that_a_cancel_met(services: Services, answered: int) -> None:
+    """The answer is stored, so it is not asked for again: what it wanted is done, or reported."""
+    accepted = opened(services)
+    for _ in range(answered):
+        run_step(services, queue_of(services).take()[0])
+    (turn,) = queue_of(services).take()
+    under_way = Delivery(services, turn, stops_before=COMMIT_OF_TURN)
+    pipeline.cancel(services, accepted.investigation_id)
+    under_way.go_on()
+
+    pipeline.retry(services, accepted.investigation_id)
+    drain(services)
+
+    assert statuses(rows_of(services)) == {"cancelled": 1, "completed": 1}
+    assert isinstance(services.model, ScriptedModel)
+    assert services.model.calls_per_turn == {1: 1, 2: 1}
+
+
 @again
 def test_a_cancel_that_meets_an_admission_leaves_nothing_running(services: Services) -> None:
     queued(services, incident("it waits"))
@@ -342,6 +361,37 @@ def test_a_retry_that_meets_an_alert_is_one_new_attempt(services: Services) -> N
     rows = rows_of(services)
     assert statuses(rows) == {"failed": 1, "running": 1}
     assert len(rows.alerts) == 2
+
+
+@again
+def test_an_end_that_meets_an_alert_closes_what_no_longer_fires(services: Services) -> None:
+    """Whichever comes first: what is open still fires, what is closed does not."""
+    opened(services)
+
+    race(services, lambda: opened(services, resolved=True), lambda: opened(services))
+
+    rows = rows_of(services)
+    assert (len(rows.alerts), len(rows.investigations)) in {(3, 1), (3, 2)}
+
+
+@again
+def test_a_purge_that_meets_a_retry_leaves_all_or_nothing(services: Services) -> None:
+    accepted = opened(services)
+    fail(services, accepted.investigation_id)
+    with services.database.transaction() as session:
+        session.execute(update(InvestigationRow).values(finished_at=LONG_AGO))
+        session.execute(update(IncidentRow).values(last_seen_at=LONG_AGO))
+
+    retried, _ = race(
+        services,
+        lambda: pipeline.retry(services, accepted.investigation_id),
+        lambda: retention.purge(services.database, timedelta(days=1)),
+    )
+
+    rows = rows_of(services)
+    is_purged = isinstance(retried, WorkerError)
+    assert statuses(rows) == ({} if is_purged else {"failed": 1, "running": 1})
+    assert len(rows.alerts) == (0 if is_purged else 1)
 
 
 @again

@@ -103,6 +103,7 @@ def advance(
     row.turn_no = turn_no or row.turn_no
     row.partial = partial or row.partial
     if row.cancel_requested_at is not None:
+        row.status = row.status if to.is_final else to  # what is stored is not asked for again by a retry
         _end(session, row, AgentStatus.CANCELLED, now)
         return None
     row.status = to
