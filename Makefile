@@ -27,7 +27,8 @@ demo: $(DEMO_VENV)/.installed
 	$(DEMO_VENV)/bin/rca demo
 
 test: $(BIN)/.dev
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 tests/unit tests/architecture
+	$(BIN)/pytest tests/contract tests/integration tests/acceptance
 
 check: $(BIN)/.dev
 	$(BIN)/ruff check .

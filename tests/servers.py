@@ -9,7 +9,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from glob import glob
 from pathlib import Path
 
 import psycopg
@@ -27,7 +26,9 @@ def free_port() -> int:
 
 def find_binary(name: str, *patterns: str) -> str | None:
     """Return the path of a server binary: on PATH, or where Debian keeps it."""
-    found = [path for pattern in patterns for path in sorted(glob(pattern), reverse=True)]
+    found = [
+        path for pattern in patterns for path in sorted(map(str, Path("/").glob(pattern.lstrip("/"))), reverse=True)
+    ]
     return next(iter(found), None) or shutil.which(name)
 
 

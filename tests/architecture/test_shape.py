@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from worker.settings import Settings
+
 ROOT = Path(__file__).parents[2]
 CODE = [p for p in sorted((ROOT / "worker").rglob("*.py")) if "versions" not in p.parts]
 FUNCTION_LINES = 50
@@ -122,8 +124,6 @@ def test_log_events_are_the_ones_dashboards_know() -> None:
 
 
 def test_the_readme_names_every_variable() -> None:
-    from worker.settings import Settings
-
     readme = (ROOT / "README.md").read_text()
 
     assert [f for f in Settings.model_fields if f"`{f.upper()}`" not in readme] == []

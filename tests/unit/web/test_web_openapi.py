@@ -53,7 +53,12 @@ def test_what_is_answered_is_documented(client: AppClient, services: Services) -
     taken = take_in(services)
     publish(services, small_report(taken))
     described = document(services)["paths"]
-    names = {"investigation_id": taken.investigation_id, "evidence_id": "e1.1", "artifact_id": "art_1", "delivery_id": "dlv_1"}
+    names = {
+        "investigation_id": taken.investigation_id,
+        "evidence_id": "e1.1",
+        "artifact_id": "art_1",
+        "delivery_id": "dlv_1",
+    }
 
     for path, operations in described.items():
         for method, operation in operations.items():
