@@ -79,6 +79,7 @@ def _book_failure(services: Services, claim: Claim, call: usage.Call) -> None:
 def _count(call: usage.Call) -> None:
     names = {"purpose": call.purpose, "model": call.route.label}
     metrics.MODEL_CALLS.labels(**names, outcome=call.outcome).inc()
+    metrics.MODEL_RETRIES.labels(provider=call.route.provider).inc(call.attempts - 1)
     metrics.MODEL_CALL_SECONDS.labels(**names).observe(call.latency_ms / 1000)
     for kind in ("input", "cached_input", "output", "reasoning"):
         metrics.TOKENS.labels(**names, kind=kind).inc(getattr(call.usage, f"{kind}_tokens") or 0)

@@ -42,6 +42,7 @@ def start(sender: Any = None, **_: Any) -> None:
     services.heartbeat.start()
     redis = Redis.from_url(services.settings.redis_url or LOCAL_REDIS, socket_timeout=2)
     Sweeper(services, redis).start()
+    metrics.RUNNING_STEPS.set_function(lambda: len(services.heartbeat.running()))
     if services.settings.rca_metrics_port:
         metrics.serve(services.settings.rca_metrics_port)
     log.info("worker_started", name=sender.hostname, slots=sender.pool.limit)

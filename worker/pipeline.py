@@ -237,6 +237,7 @@ def _publish(services: Services, claim: Claim) -> None:
         deliveries.owe(session, clean.investigation_id, services.destinations)
 
     _commit(services, claim, AgentStatus.DONE, store=store)
+    metrics.INVESTIGATION_SECONDS.labels(status=InvestigationStatus.COMPLETED).observe(clean.duration_s or 0.0)
     metrics.INVESTIGATIONS_ENDED.labels(status=InvestigationStatus.COMPLETED, verdict=clean.verdict).inc()
 
 

@@ -101,11 +101,15 @@ def _next_state(services: Services, claim: Claim, error: Exception) -> Callable[
         if down_s < settings.rca_provider_outage_s:
             delay_s = error.retry_after_s or min(max(down_s / 4, OUTAGE_WAIT_S[0]), OUTAGE_WAIT_S[1])
             is_outage = _is_outage(error, agent)
+            metrics.STEP_RETRIES.labels(step=claim.step.value, reason=error.reason).inc()
+            if error.retry_after_s:
+                metrics.COOLDOWNS.labels(provider=agent.route.provider, reason=error.reason).inc()
             return lambda session: agents.put_back(session, claim, delay_s=delay_s, is_outage=is_outage)
         return lambda session: agents.fail(session, claim, failure_class=error.reason, reason=reason)
     if isinstance(error, WorkerError):
         return lambda session: agents.fail(session, claim, failure_class=error.reason, reason=reason)
     if agent.attempts + 1 < settings.rca_step_attempts:
+        metrics.STEP_RETRIES.labels(step=claim.step.value, reason="unexpected").inc()
         return lambda session: agents.put_back(session, claim, delay_s=2.0**agent.attempts, is_attempt=True)
     crash = f"its {claim.step} step raised {type(error).__name__} {settings.rca_step_attempts} times"
     return lambda session: agents.fail(session, claim, failure_class="unexpected", reason=crash)

@@ -70,6 +70,8 @@ class Sweeper:
             if is_memory_lost:
                 outbox.make_all_due(session, database_now(session))
             wake_ups = agents.take_back_expired(session) if self._may_take_back() else []
+            for taken_back in wake_ups:
+                metrics.LEASES_LOST.labels(step=taken_back.step.value).inc()
             wake_ups += agents.expire_deadlines(session)
             agents.settle_cancelled(session)
             wake_ups += outbox.take_due(session, database_now(session))

@@ -135,3 +135,9 @@ def test_a_lock_holds_hashes_and_no_addresses(lock: Path) -> None:
 
     assert "--hash=sha256:" in text
     assert not re.search(r"https?://|file:|--index-url|--find-links|--trusted-host", text)
+
+
+def test_no_two_test_modules_share_a_name() -> None:
+    names = [p.name for p in (ROOT / "tests").rglob("test_*.py")]
+
+    assert sorted(names) == sorted(set(names))

@@ -9,7 +9,7 @@ from dataclasses import replace
 import click
 import structlog
 
-from worker import pipeline
+from worker import arriving, pipeline
 from worker.bootstrap import build_services
 from worker.celery import Sender, create_app
 from worker.cli.stored import open_database
@@ -46,7 +46,8 @@ def run_intake(settings: Settings, stopping: threading.Event) -> None:
     bridge = Bridge(
         redis,
         Names(settings.rca_stream, settings.rca_list),
-        accept=lambda offers: pipeline.accept_many(services, offers),
+        accept=lambda offers: arriving.take(services, offers),
+        admit=lambda: pipeline.admit_waiting(services),
         scrub=services.redactor.scrub,
     )
     log.info("intake_started", redis=redis_address(url), stream=settings.rca_stream)

@@ -1,8 +1,9 @@
 """What comes in: one event of an alert source, as it travels on the wire."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
@@ -92,6 +93,11 @@ class IncidentEvent(BaseModel):
     budget: Budget | None = Field(
         default=None, description="Lower bounds than the operator's for this investigation; higher ones change nothing."
     )
+
+    @classmethod
+    def stored(cls, fields: Mapping[str, Any]) -> Self:
+        """Read an event from its row: what only a newer version knows is left out, so that both can run at once."""
+        return cls.model_validate({name: value for name, value in fields.items() if name in cls.model_fields})
 
     @field_validator("severity", mode="before")
     @classmethod

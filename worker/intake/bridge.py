@@ -60,6 +60,7 @@ class Names:
 class Bridge:
     """Reads the stream as one consumer of a group. `accept` takes many events or none, on disk when it returns.
 
+    `admit` starts what they opened, once they are acknowledged: whatever happens to it, no event comes in twice.
     The delivery's name makes a message that is read twice the same event. `scrub` takes secrets out of what is kept
     of a rejected one.
     """
@@ -71,11 +72,13 @@ class Bridge:
         *,
         accept: Callable[[Sequence[Offer]], object],
         scrub: Callable[[str], str],
+        admit: Callable[[], object] = lambda: None,
     ) -> None:
         self._redis = redis
         self._names = names
         self._accept = accept
         self._scrub = scrub
+        self._admit = admit
         self._consumer = f"bridge-{uuid4().hex[:12]}"
         self._move_list = redis.register_script(MOVE_LIST)
         self._is_interrupted = False
@@ -110,6 +113,7 @@ class Bridge:
         for start in range(0, len(messages), BATCH):
             self._take(messages[start : start + BATCH])
         if messages:
+            self._admit()
             self._trim()
         return len(messages)
 

@@ -33,7 +33,7 @@ INVESTIGATION_SECONDS = _histogram(
 INVESTIGATIONS = _gauge("investigations", "Investigations by status, from the database.", "status")
 
 # Steps
-STEPS = _counter("steps", "Steps that ended.", "step", "outcome")  # committed, lost, put_back, failed
+STEPS = _counter("steps", "Steps that ended.", "step", "outcome")  # stored, lease_lost, or the reason of the error
 STEP_RETRIES = _counter("step_retries", "Steps put back to be tried again.", "step", "reason")
 LEASES_LOST = _counter("leases_lost", "Claims whose lease ran out.", "step")
 RUNNING_STEPS = _gauge("running_steps", "Steps this process holds a claim on.")
@@ -49,8 +49,8 @@ MODEL_CALL_SECONDS = _histogram(
 TOKENS = _counter("tokens", "Tokens used.", "purpose", "model", "kind")  # input, cached_input, output, reasoning
 COST_USD = _counter("cost_usd", "Dollars spent, where the price is known.", "purpose", "model")
 UNPRICED_CALLS = _counter("unpriced_calls", "Calls whose price is unknown.", "model")
-MODEL_RETRIES = _counter("model_retries", "Requests repeated inside a model call.", "provider", "reason")
-COOLDOWNS = _counter("cooldowns", "Times a route was set aside.", "provider", "reason")
+COOLDOWNS = _counter("cooldowns", "Times a provider asked for more patience than a worker has.", "provider", "reason")
+MODEL_RETRIES = _counter("model_retries", "Requests repeated inside a model call.", "provider")
 
 # The day's budgets: what its calls count as, the limits (+Inf where there is none), and who waits because of them
 DAY_TOKENS = _gauge("day_tokens", "Tokens of this UTC day, from the database.")

@@ -40,7 +40,7 @@ def next_to_admit(
         found = _lock_queued(session, head)
         if found is not None and (may_run is None or may_run(session, found)):
             incident = session.get_one(IncidentRow, found.incident_id)
-            return found, IncidentEvent.model_validate(incident.event)
+            return found, IncidentEvent.stored(incident.event)
     return None
 
 

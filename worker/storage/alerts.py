@@ -82,7 +82,7 @@ def _related(which: Sequence[ColumnElement[bool]], limit: int) -> Select[AlertRo
 
 
 def _line(row: AlertRow) -> AlertLine:
-    event = IncidentEvent.model_validate(row.event)
+    event = IncidentEvent.stored(row.event)
     return AlertLine(
         id=row.id,
         title=event.title,
@@ -95,7 +95,7 @@ def _line(row: AlertRow) -> AlertLine:
 
 
 def _joined(row: AlertRow) -> JoinedAlert:
-    event = IncidentEvent.model_validate(row.event)
+    event = IncidentEvent.stored(row.event)
     return JoinedAlert(
         title=event.title,
         severity=event.severity,

@@ -120,7 +120,7 @@ def _say_gap(gap_s: float) -> str:
 
 def _is_alike(event: IncidentEvent, opener: Mapping[str, object], case_labels: Sequence[str]) -> bool:
     """Say whether both are investigated alike: no alert may reach a model, an account or data that it did not name."""
-    other = IncidentEvent.model_validate(opener)
+    other = IncidentEvent.stored(opener)
     asked = (event.local_only, event.model, event.llm) == (other.local_only, other.model, other.llm)
     return asked and all(event.labels.get(name) == other.labels.get(name) for name in case_labels)
 

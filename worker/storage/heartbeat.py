@@ -10,6 +10,7 @@ from datetime import timedelta
 import structlog
 
 from worker.errors import LeaseLostError, StorageUnavailableError
+from worker.ops import metrics
 from worker.storage import agents
 from worker.storage.database import Database
 
@@ -112,7 +113,10 @@ class Heartbeat:
 
     def _run(self) -> None:
         is_down = False
+        beaten_at = time.monotonic()
         while not self._stop.wait(self._every_s):
+            metrics.HEARTBEAT_LAG_SECONDS.set(max(time.monotonic() - beaten_at - self._every_s, 0.0))
+            beaten_at = time.monotonic()
             try:
                 self.beat()
             except StorageUnavailableError as error:

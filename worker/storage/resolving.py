@@ -58,7 +58,7 @@ def find_open(session: Session, event: IncidentEvent, fingerprint: str) -> Open 
         return None
     still = select(incident).where(incident.id == found.incident_id, incident.status == OPEN)
     locked = session.scalar(still.with_for_update(key_share=True), execution_options={"populate_existing": True})
-    return Open(locked, IncidentEvent.model_validate(found.event)) if locked else None
+    return Open(locked, IncidentEvent.stored(found.event)) if locked else None
 
 
 def is_resolve(event: IncidentEvent, known: Open | None, now: datetime) -> bool:

@@ -29,7 +29,7 @@ def load(session: Session, agent_id: str) -> Transcript:
     calls = calls_of(session, agent_id) if turns else {}
     return Transcript(
         incident_id=incident.id,
-        event=IncidentEvent.model_validate(incident.event),
+        event=IncidentEvent.stored(incident.event),
         started_at=incident.started_at,
         turns=tuple(_to_turn(row, calls.get(row.turn_no, ())) for row in turns),
         alert_count=incident.alert_count,
