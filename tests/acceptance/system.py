@@ -28,7 +28,7 @@ from worker.cli.processes import MAIN_QUEUES
 from worker.domain.states import InvestigationStatus
 from worker.ops.children import tied_to_parent
 from worker.storage.migrate import migrate
-from worker.storage.tables import AgentRow, InvestigationRow, ReportRow, ToolCallRow, TurnRow
+from worker.storage.tables import AgentRow, IncidentRow, InvestigationRow, ReportRow, ToolCallRow, TurnRow
 
 T = TypeVar("T")
 
@@ -361,9 +361,7 @@ class System:
 
     def _title(self, investigation: InvestigationRow) -> str:
         with self.services.database.transaction() as session:
-            return pipeline.investigations.listed(
-                investigation, session.get_one(pipeline.incidents.IncidentRow, investigation.incident_id)
-            ).title
+            return session.get_one(IncidentRow, investigation.incident_id).title
 
     def _all(self, table: type[T]) -> list[T]:
         with self.services.database.transaction() as session:

@@ -147,6 +147,7 @@ class House:
         self.queue.take()
         self.queue.deliveries.clear()
         self.model.mood, self.destination.is_well = "well", True
+        self.model.faults.clear()
 
     def let_time_pass(self, seconds: int) -> None:
         """Make every row so much older."""
