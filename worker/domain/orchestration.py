@@ -1,0 +1,146 @@
+"""What a lead plans, what a sub-agent is told, and what it hands back."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from worker.domain.conversation import Frozen, Route
+from worker.domain.incident import TimeWindow
+from worker.domain.report import Block, Category, Citation, Name, RuledOut, Sentence
+
+
+class Approach(StrEnum):
+    SINGLE = "single"
+    FAN_OUT = "fan_out"
+
+
+class Assignment(Block):
+    """One sub-agent of a plan, as the lead asks for it."""
+
+    role: Name
+    purpose: Sentence = Field(description="The question it has to answer.")
+    window: TimeWindow | None = Field(default=None, description="Where to look (UTC); null: the incident's window.")
+    evidence: tuple[str, ...] = Field(default=(), max_length=10, description="Ids of results to start from.")
+    focus: str = Field(default="", max_length=1000, description="Entities or signals to look at first.")
+    boundary: str = Field(default="", max_length=1000, description="What to leave to the others.")
+
+
+class Plan(Block):
+    """How an incident is to be investigated."""
+
+    approach: Approach
+    reason: Sentence
+    sub_agents: tuple[Assignment, ...] = ()
+
+
+class StartingPoint(Frozen):
+    """A result that a sub-agent is shown before it begins."""
+
+    evidence_id: str
+    tool: str
+    excerpt: str
+
+
+class Brief(Frozen):
+    """Everything that makes a sub-agent what it is, pinned when it is created.
+
+    `tools` are names or patterns such as `rank_*`; `max_seconds` counts from its creation.
+    """
+
+    assignment: Assignment
+    instructions: str
+    tools: tuple[str, ...]
+    max_turns: int
+    max_seconds: float
+    starting_points: tuple[StartingPoint, ...] = ()
+
+
+class PinnedRoutes(Frozen):
+    """Where the calls of an orchestrated investigation go, whatever is configured later.
+
+    `roles` holds the roles that have a model of their own; `notes` are for the report.
+    """
+
+    orchestrator: Route
+    subagent: Route
+    roles: dict[str, Route] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def of(self, role: str) -> Route:
+        return self.roles.get(role, self.subagent)
+
+
+class Strength(StrEnum):
+    STRONG = "strong"
+    MODERATE = "moderate"
+    WEAK = "weak"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Suspect(Block):
+    """An entity that may be at fault, with what speaks for it."""
+
+    entity: Name = Field(description="The service, node, change or resource, as the tools name it.")
+    category: Category
+    statement: Sentence = Field(description="What is wrong there, in one sentence.")
+    change_id: str | None = None
+    evidence: tuple[Citation, ...] = Field(default=(), max_length=10)
+
+
+class Finding(Block):
+    """What a sub-agent hands in by calling `submit_finding`."""
+
+    summary: Sentence
+    strength: Strength = Field(description="How well the evidence carries the summary.")
+    evidence: tuple[Citation, ...] = Field(default=(), max_length=30)
+    suspects: tuple[Suspect, ...] = Field(default=(), max_length=5, description="Most likely first.")
+    ruled_out: tuple[RuledOut, ...] = Field(default=(), max_length=20)
+    follow_ups: tuple[Sentence, ...] = Field(default=(), max_length=10, description="Questions left for others.")
+
+
+class Contribution(Frozen):
+    """A sub-agent's finding as it is stored, with who made it.
+
+    `finding` is None while it is at work. `reason` says why code wrote the finding; None where the model handed it
+    in. What is late came after the lead had gone on, and changes nothing.
+    """
+
+    agent_id: str
+    agent_no: int
+    role: str
+    wave_no: int
+    status: str
+    purpose: str
+    finding: Finding | None
+    reason: str | None = None
+    is_late: bool = False
+
+    @property
+    def is_by_model(self) -> bool:
+        return self.finding is not None and self.reason is None
+
+
+class Refutation(StrEnum):
+    """What the verify pass makes of one root cause."""
+
+    HOLDS = "holds"
+    WEAKENED = "weakened"
+    REFUTED = "refuted"
+
+
+class Check(Block):
+    """The verify pass's word on one root cause, by its place in the list (from 1)."""
+
+    cause: int = Field(ge=1)
+    entity: str = ""
+    outcome: Refutation
+    reason: Sentence
+    evidence: tuple[Citation, ...] = Field(default=(), max_length=10)
+
+
+class Verification(Block):
+    """What a second call made of the report's root causes; `problem` says why there is no answer."""
+
+    model: str
+    checks: tuple[Check, ...] = ()
+    problem: str | None = None
