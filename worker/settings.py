@@ -171,6 +171,17 @@ class Settings(BaseSettings):
     llm_openai_compatible_api_key: Key = Field(default=None, description="Its key, if it wants one.")
     rca_model: Text = Field(default=None, description="Model of an investigation, `provider/model`.")
     rca_optimize_costs: bool = Field(default=True, description="With no RCA_MODEL: true a cheap model, false a strong.")
+    orchestrator_enabled: bool = Field(
+        default=False, description="Whether a lead may send out sub-agents; RCA_MODEL is bypassed then."
+    )
+    rca_orchestrator_model: Text = Field(default=None, description="Model of the lead: triage, synthesis, verify.")
+    rca_subagent_model: Text = Field(default=None, description="Model of sub-agents, and of an agent that works alone.")
+    rca_roles_dir: Path | None = Field(
+        default=None, description="Folder of role files that are added to the shipped ones, or replace them by name."
+    )
+    rca_verify: bool | None = Field(
+        default=None, description="Whether a second call tries to refute each root cause; unset: when orchestrated."
+    )
     guardrails_llm_model: Text = Field(default=None, description="Model of the command judge.")
     guardrails_judge: Literal["unproven", "every"] = Field(
         default="unproven", description="Which commands the judge sees."

@@ -1,8 +1,11 @@
 """Which model a role uses, and the route to it."""
 
+from collections.abc import Iterable
 from enum import StrEnum
+from typing import Protocol
 
 from worker.domain.conversation import Price, Route
+from worker.domain.orchestration import PinnedRoutes
 from worker.errors import ConfigError, RouteError
 from worker.llm.catalogue import find_model, reasons
 from worker.llm.providers import ANTHROPIC, DIRECT, OFFLINE, OPENAI, OPENAI_COMPATIBLE, OPENROUTER, PROVIDERS, Provider
@@ -10,14 +13,30 @@ from worker.llm.resolution import ANALYST, DIRECTLY, Resolved, check_mode, choos
 from worker.settings import Settings
 
 OFFLINE_PICK = f"{OFFLINE.name}/{ANALYST}"
+BYPASSED = "RCA_MODEL is set and bypassed: with ORCHESTRATOR_ENABLED an agent that works alone uses RCA_SUBAGENT_MODEL"
 FREE = Price(input_per_mtok=0.0, output_per_mtok=0.0, source="runs in this process")
 
 
 class Role(StrEnum):
-    """What a model is wanted for."""
+    """What a model is wanted for. Without an orchestrator there is no lead and there are no sub-agents."""
 
     RCA = "rca"
+    ORCHESTRATOR = "orchestrator"
+    SUBAGENT = "subagent"
     JUDGE = "judge"
+
+
+ORCHESTRATED = {Role.ORCHESTRATOR: "RCA_ORCHESTRATOR_MODEL", Role.SUBAGENT: "RCA_SUBAGENT_MODEL"}
+"""The variables that name the models of an orchestrated investigation."""
+
+
+class RoleModel(Protocol):
+    """A role of sub-agents, which may have a model of its own."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def model(self) -> str | None: ...
 
 
 class Router:
@@ -26,9 +45,9 @@ class Router:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._mode, self._why_mode = choose_mode(settings)
-        if settings.rca_model != OFFLINE_PICK:
+        if _agent_models(settings) != {OFFLINE_PICK}:
             check_mode(self._mode, settings)
-        self._rca = self._rca_route()
+        self._agents = self._orchestrated() if settings.orchestrator_enabled else {Role.RCA: self._rca_route()}
         self._judge = self._judge_route()
         self.warnings: tuple[str, ...] = self._find_warnings()
 
@@ -36,7 +55,34 @@ class Router:
         """Return the route of a role, or of the model somebody named. Raises RouteError if that leads nowhere."""
         if named and named.strip():
             return self._route(named, origin="named by the incident")
-        return self._rca if role is Role.RCA else self._judge
+        if role is Role.JUDGE:
+            return self._judge
+        if role not in self._agents:
+            raise RouteError(f"there is no {role}: ORCHESTRATOR_ENABLED is not set")
+        return self._agents[role]
+
+    def pinned(self, cards: Iterable[RoleModel], *, named: str | None, local_only: bool) -> PinnedRoutes | None:
+        """Return all routes of an investigation; None without an orchestrator.
+
+        `named` is the incident's model, for every role. A role whose own model cannot be used keeps that of the
+        sub-agents, with a note. Raises RouteError where the lead or the sub-agents have no route that may be used.
+        """
+        if not self._settings.orchestrator_enabled:
+            return None
+        lead, subagent = (
+            _allowed(self.route(role, named=named), local_only=local_only)
+            for role in (Role.ORCHESTRATOR, Role.SUBAGENT)
+        )
+        roles: dict[str, Route] = {}
+        notes: list[str] = []
+        for card in () if named and named.strip() else cards:
+            if card.model is None:
+                continue
+            try:
+                roles[card.name] = _allowed(self._route(card.model, origin=f"role {card.name}"), local_only=local_only)
+            except RouteError as error:
+                notes.append(f"role {card.name} uses the sub-agents' model {subagent.label}: {error}")
+        return PinnedRoutes(orchestrator=lead, subagent=subagent, roles=roles, notes=tuple(notes))
 
     def judge_route(self) -> Route | None:
         """Return the judge's route; None where no model judges, because the offline analyst cannot."""
@@ -78,6 +124,15 @@ class Router:
         except RouteError as error:
             raise ConfigError(f"{variable}: {error}") from error
 
+    def _orchestrated(self) -> dict[Role, Route]:
+        """Return the routes of lead and sub-agents; an agent that works alone is a sub-agent without a lead."""
+        named = {variable: getattr(self._settings, variable.lower()) for variable in ORCHESTRATED.values()}
+        if missing := [variable for variable, name in named.items() if not name]:
+            how = "write provider/model, such as anthropic/claude-sonnet-4.6, or offline/analyst"
+            raise ConfigError(f"ORCHESTRATOR_ENABLED needs {' and '.join(missing)}; {how}")
+        routes = {role: self._set_route(variable, named[variable]) for role, variable in ORCHESTRATED.items()}
+        return {**routes, Role.RCA: routes[Role.SUBAGENT]}
+
     def _rca_route(self) -> Route:
         if self._settings.rca_model:
             return self._set_route("RCA_MODEL", self._settings.rca_model)
@@ -98,32 +153,48 @@ class Router:
     def _judge_route(self) -> Route:
         if self._settings.guardrails_llm_model:
             return self._set_route("GUARDRAILS_LLM_MODEL", self._settings.guardrails_llm_model)
-        provider = PROVIDERS.get(self._rca.provider)
+        asking = self._agents[Role.RCA]
+        provider = PROVIDERS.get(asking.provider)
         pick = _default_pick(provider, self._settings, cheap=True) if provider else None
         if pick is None:
-            return self._rca
+            return asking
         if provider is OPENROUTER:
             pick = f"{provider.name}/{pick}"  # whatever the mode, the judge asks where the investigation asks
-        return self._route(pick, origin=f"built-in: the cheap model of {self._rca.provider}")
+        return self._route(pick, origin=f"built-in: the cheap model of {asking.provider}")
 
     def _find_warnings(self) -> tuple[str, ...]:
-        found = []
+        rca, found = self._agents[Role.RCA], []
         if self._settings.llm_provider_mode is None and self._mode != OPENROUTER.name:
             found.append(f"provider mode is {self._mode}: {self._why_mode}")
-        if self._rca.origin.startswith("built-in with") and self._home() not in {OPENROUTER, ANTHROPIC}:
-            found.append(
-                f"the default model is {self._rca.label}: {self._home().name} takes the built-in model's place"
-            )
-        if self._rca.provider == OPENAI.name and reasons(self._rca.model):
-            found.append(
-                f"{self._rca.label} reasons: OpenAI's chat route forgets its reasoning between turns and may refuse"
-                " tools with it; openai/gpt-4.1 or OpenRouter avoid that"
-            )
+        if self._settings.orchestrator_enabled and self._settings.rca_model:
+            found.append(BYPASSED)
+        if rca.origin.startswith("built-in with") and self._home() not in {OPENROUTER, ANTHROPIC}:
+            found.append(f"the default model is {rca.label}: {self._home().name} takes the built-in model's place")
+        reasoning = {r.label: None for r in self._agents.values() if r.provider == OPENAI.name and reasons(r.model)}
+        found += [
+            f"{label} reasons: OpenAI's chat route forgets its reasoning between turns and may refuse"
+            " tools with it; openai/gpt-4.1 or OpenRouter avoid that"
+            for label in reasoning
+        ]
         if reasons(self._judge.model):
             found.append(
                 f"the judge's model {self._judge.label} reasons, slow and costly for a yes or no; pick a plain one"
             )
         return tuple(found)
+
+
+def _agent_models(settings: Settings) -> set[str | None]:
+    """Return what names the models of agents; None stands for the built-in."""
+    if settings.orchestrator_enabled:
+        return {settings.rca_orchestrator_model, settings.rca_subagent_model}
+    return {settings.rca_model}
+
+
+def _allowed(route: Route, *, local_only: bool) -> Route:
+    """Return the route. Raises RouteError if the incident's data must not go there."""
+    if local_only and route.data_leaves_host:
+        raise RouteError(f"the incident is local_only and {route.label} is not on this host: name a local model")
+    return route
 
 
 def _default_pick(provider: Provider, settings: Settings, *, cheap: bool) -> str | None:
