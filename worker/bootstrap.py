@@ -3,10 +3,13 @@
 import threading
 from datetime import timedelta
 
+import structlog
+
 from worker.celery import Sender, app
 from worker.domain.conversation import ModelAnswer, ModelRequest, Route
 from worker.guardrails.policy import load_policy
 from worker.investigation.offline.analyst import OfflineAnalyst
+from worker.investigation.roles import Roles, load_roles
 from worker.llm.client import ProviderClient
 from worker.llm.routing import Router
 from worker.ops.redaction import Redactor
@@ -15,6 +18,8 @@ from worker.services import Model, Services
 from worker.settings import Settings, load_settings
 from worker.storage.database import Database
 from worker.storage.heartbeat import Heartbeat
+
+log = structlog.get_logger()
 
 
 class Models:
@@ -42,7 +47,15 @@ def build_services(settings: Settings) -> Services:
         policy=load_policy(settings.rca_policy_file),
         send=Sender(app),
         destinations=find_destinations(settings),
+        roles=_read_roles(settings),
     )
+
+
+def _read_roles(settings: Settings) -> Roles:
+    roles = load_roles(settings.rca_roles_dir)
+    for problem in roles.problems:
+        log.warning("role_skipped", problem=problem)
+    return roles
 
 
 _mutex = threading.Lock()

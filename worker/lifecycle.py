@@ -7,13 +7,20 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from celery.signals import setup_logging, task_prerun, task_revoked, worker_ready, worker_shutting_down
+from celery.signals import (
+    celeryd_after_setup,
+    setup_logging,
+    task_prerun,
+    task_revoked,
+    worker_ready,
+    worker_shutting_down,
+)
 from celery.worker.state import revoked
 from redis import Redis
 
 from worker.bootstrap import get_services
 from worker.celery import LOCAL_REDIS
-from worker.errors import StorageUnavailableError
+from worker.errors import ConfigError, StorageUnavailableError
 from worker.ops import metrics
 from worker.ops.logging import configure_logging
 from worker.services import Services
@@ -27,11 +34,23 @@ POLL_S = 0.1
 DUTIES = frozenset({"heartbeat", "sweeper"})
 CRASHED = 70
 """The exit code of `sysexits.h` for an internal error."""
+MISCONFIGURED = 78
+"""The one for a configuration that cannot work."""
 
 
 @setup_logging.connect
 def configure(**_: Any) -> None:
     configure_logging(load_settings(), process="worker")
+
+
+@celeryd_after_setup.connect
+def refuse_bad_configuration(**_: Any) -> None:
+    """End before anything is taken in: Celery would log what a signal raises and live on, able to do nothing."""
+    try:
+        get_services()
+    except ConfigError as error:
+        log.error("worker_refused", reason=str(error))  # noqa: TRY400  # a traceback tells an operator nothing more
+        raise SystemExit(MISCONFIGURED) from error
 
 
 @worker_ready.connect

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from worker.domain.conversation import ModelAnswer, ModelRequest, Route
 from worker.guardrails.policy import Policy
+from worker.investigation.roles import Roles, load_roles
 from worker.llm.routing import Router
 from worker.ops.redaction import Redactor
 from worker.reporting.destinations.port import Destination
@@ -49,6 +50,7 @@ class Services:
     destinations: Mapping[str, Destination] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
     recent_day: RecentDay = field(default_factory=RecentDay)
+    roles: Roles = field(default_factory=load_roles)
 
     @property
     def lease(self) -> timedelta:

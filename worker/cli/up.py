@@ -21,6 +21,7 @@ from worker.cli.processes import ProcessSpec, has_flower, product_processes
 from worker.cli.supervisor import Say, Supervisor
 from worker.cli.upfile import UpFile, describe_up, only_one, remove_up_file, write_up_file
 from worker.errors import ConfigError, UserError
+from worker.llm.routing import Router
 from worker.ops.redaction import Redactor
 from worker.settings import Settings, load_settings
 
@@ -38,6 +39,7 @@ _NAME_WIDTH = 10
 def up(no_flower: bool, for_s: float | None) -> None:  # noqa: FBT001 - click passes flags by name
     """Start everything on this machine and keep it running until Ctrl-C."""
     settings = load_settings()
+    Router(settings)  # a model that leads nowhere is named once here, not again and again by each process
     with only_one(settings.rca_home), stop_signals(after_s=for_s) as stop:
         require_free_ports(settings, flower=not no_flower)
         auth = flower_auth(settings) if has_flower() and not no_flower else None

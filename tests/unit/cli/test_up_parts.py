@@ -12,8 +12,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from worker.cli.embedded import free_port
+from worker.cli.main import main
 from worker.cli.up import Herald, Stop, flower_auth, printer, require_free_ports, stop_signals
 from worker.cli.upfile import (
     UpFile,
@@ -182,3 +184,16 @@ def test_the_first_signal_asks_and_the_second_hurries() -> None:
 def test_time_that_is_up_asks_too() -> None:
     assert Stop(after_s=0).is_asked()
     assert not Stop(after_s=60).is_asked()
+
+
+def test_models_that_cannot_work_are_named_before_anything_is_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RCA_HOME", str(tmp_path))
+    monkeypatch.setenv("ORCHESTRATOR_ENABLED", "true")
+
+    result = CliRunner().invoke(main, ["up", "--for", "0"])
+
+    assert result.exit_code == 2
+    assert "needs RCA_ORCHESTRATOR_MODEL and RCA_SUBAGENT_MODEL" in result.stderr
+    assert list(tmp_path.iterdir()) == []
