@@ -9,6 +9,9 @@ from typing import Any
 import click
 from pydantic import SecretStr
 
+from worker.errors import ConfigError
+from worker.investigation.roles import load_roles
+from worker.llm.routing import BYPASSED, Router
 from worker.ops.health import Check, CheckStatus, check_folder, render_check, worst
 from worker.settings import Settings, find_problems, is_secret, load_settings, unknown_variables
 
@@ -149,10 +152,37 @@ def _check_budgets(settings: Settings) -> Iterator[Check]:
                 yield Check.warn(smaller, f"{low:g} is more than {larger} allows ({high:g})", fix=fix)
 
 
+def _check_models(settings: Settings) -> Iterator[Check]:
+    try:
+        Router(settings)
+    except ConfigError as error:
+        yield Check.fail("models", str(error))
+        return
+    if settings.orchestrator_enabled and settings.rca_model:
+        yield Check.warn("RCA_MODEL", BYPASSED, fix="unset it")
+
+
+def look_at_roles(settings: Settings) -> Iterator[Check]:
+    """Name what is wrong with role files, models that lead nowhere included."""
+    roles = load_roles(settings.rca_roles_dir)
+    for problem in roles.problems:
+        yield Check.fail("roles", problem, fix="mend it: until then it is skipped")
+    try:
+        router = Router(settings)
+    except ConfigError:
+        return  # said where models are looked at
+    for card in roles.cards.values():
+        pinned = router.pinned([card], named=None, local_only=False)
+        for note in pinned.notes if pinned else ():
+            yield Check.fail("roles", f"{roles.origins[card.name]}: model: {note}")
+
+
 CHECKS: tuple[Callable[[Settings], Iterator[Check]], ...] = (
     _check_names,  # a misspelled variable is silent otherwise
     _check_home,
     _check_lease,
     _check_budgets,
     _check_exposure,
+    _check_models,
+    look_at_roles,
 )

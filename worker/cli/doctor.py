@@ -8,6 +8,7 @@ from itertools import chain
 
 import click
 
+from worker.cli.config import look_at_roles
 from worker.cli.doctor_redis import look_at_redis
 from worker.cli.doctor_storage import look_at_storage
 from worker.cli.llm import describe_route
@@ -78,10 +79,12 @@ def look_at_models(settings: Settings) -> Iterator[Check]:
         yield Check.fail("models", str(error), fix="mend the setting; `rca llm explain NAME` shows where a name leads")
         return
     yield Check.ok("model", describe_route(router.route(Role.RCA)))
+    if settings.orchestrator_enabled:
+        yield Check.ok("orchestrator", describe_route(router.route(Role.ORCHESTRATOR)))
     judge = router.judge_route()
     yield Check.ok("judge", describe_route(judge) if judge else "none: commands that no rule allows are denied")
     for warning in router.warnings:
-        yield Check.warn("models", warning, fix="name what you want in RCA_MODEL and LLM_PROVIDER_MODE")
+        yield Check.warn("models", warning, fix="`rca llm routes` shows which variable names which model")
 
 
 def look_at_policy(settings: Settings) -> Iterator[Check]:
@@ -94,4 +97,4 @@ def look_at_policy(settings: Settings) -> Iterator[Check]:
     yield Check.ok("command policy", rules if settings.rca_policy_file else "built-in rules only")
 
 
-LOOKS: tuple[Look, ...] = (look_at_home, look_at_storage, look_at_redis, look_at_models, look_at_policy)
+LOOKS: tuple[Look, ...] = (look_at_home, look_at_storage, look_at_redis, look_at_models, look_at_roles, look_at_policy)

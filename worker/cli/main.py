@@ -23,6 +23,7 @@ COMMANDS = {
     "migrate": "worker.cli.migrate:migrate",
     "purge": "worker.cli.purge:purge",
     "report": "worker.cli.report:report",
+    "roles": "worker.cli.roles:roles",
     "schema": "worker.cli.schema:schema",
     "tokens": "worker.cli.tokens:tokens",
     "up": "worker.cli.up:up",

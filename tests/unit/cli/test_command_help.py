@@ -7,7 +7,7 @@ import pytest
 
 from worker.cli.main import main
 
-NAMES = ("doctor", "enqueue", "events", "follow", "intake", "investigations", "llm", "report", "tokens", "web")
+NAMES = ("doctor", "enqueue", "events", "follow", "intake", "investigations", "llm", "report", "roles", "tokens", "web")
 
 
 def commands(command: click.Command | None, path: str) -> Iterator[tuple[str, click.Command]]:

@@ -162,3 +162,70 @@ def test_a_bound_above_another_that_holds_it_is_a_warning(
 
     assert result.exit_code == 0
     assert f"warn  {larger[0]}: {larger[1]} is more than {smaller[0]} allows ({smaller[1]})" in result.stderr
+
+
+def orchestrate(monkeypatch: pytest.MonkeyPatch, **more: str) -> None:
+    given = {"RCA_ORCHESTRATOR_MODEL": "offline/analyst", "RCA_SUBAGENT_MODEL": "offline/analyst", **more}
+    for name, value in {"ORCHESTRATOR_ENABLED": "true", **given}.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_models_that_cannot_work_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_ENABLED", "true")
+
+    result = check()
+
+    assert result.exit_code == 1
+    assert "fail  models: ORCHESTRATOR_ENABLED needs RCA_ORCHESTRATOR_MODEL and RCA_SUBAGENT_MODEL" in result.stderr
+
+
+def test_an_orchestrator_with_its_models_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    orchestrate(monkeypatch)
+
+    assert (check().exit_code, check().stderr) == (0, "")
+
+
+def test_a_bypassed_model_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    orchestrate(monkeypatch, RCA_MODEL="anthropic/claude-haiku-4.5")
+
+    result = check()
+
+    assert result.exit_code == 0
+    assert "warn  RCA_MODEL: RCA_MODEL is set and bypassed" in result.stderr
+
+
+def write_role(folder: Path, **fields: str) -> Path:
+    front = {"name": "cache_investigator", "description": "Caches.", "tools": "[rank_*]", **fields}
+    file = folder / "role.md"
+    file.write_text("\n".join(["---", *(f"{name}: {value}" for name, value in front.items()), "---", "Look.", ""]))
+    return file
+
+
+def test_a_bad_role_file_fails_by_file_and_field(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = write_role(tmp_path, max_turns="101")
+    monkeypatch.setenv("RCA_ROLES_DIR", str(tmp_path))
+
+    result = check()
+
+    assert result.exit_code == 1
+    assert f"fail  roles: {file}: max_turns: " in result.stderr
+    assert "a whole number from 1 to 100" in result.stderr
+
+
+def test_a_roles_model_that_leads_nowhere_fails_by_file_and_field(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = write_role(tmp_path, model="openai/gpt-4.1")
+    orchestrate(monkeypatch, RCA_ROLES_DIR=str(tmp_path))
+
+    result = check()
+
+    assert result.exit_code == 1
+    assert f"fail  roles: {file}: model: role cache_investigator uses" in result.stderr
+    assert "OPENAI_API_KEY" in result.stderr
+
+
+def test_a_folder_of_roles_that_is_not_there_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RCA_ROLES_DIR", str(tmp_path / "none"))
+
+    assert f"fail  roles: {tmp_path / 'none'}: cannot be read" in check().stderr

@@ -114,3 +114,17 @@ def test_a_database_that_does_not_answer_fails_without_its_password(monkeypatch:
     assert result.exit_code == 1
     assert "fail  database: the database does not answer (OperationalError)" in result.stdout
     assert "hunter2" not in result.output
+
+
+def test_lead_sub_agents_and_bad_role_files_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "role.md").write_text("no front matter")
+    monkeypatch.setenv("ORCHESTRATOR_ENABLED", "true")
+    monkeypatch.setenv("RCA_ORCHESTRATOR_MODEL", "offline/analyst")
+    monkeypatch.setenv("RCA_SUBAGENT_MODEL", "offline/analyst")
+    monkeypatch.setenv("RCA_ROLES_DIR", str(tmp_path))
+
+    told = doctor().stdout
+
+    assert "ok    model: offline/analyst  (RCA_SUBAGENT_MODEL;" in told
+    assert "ok    orchestrator: offline/analyst  (RCA_ORCHESTRATOR_MODEL;" in told
+    assert f"fail  roles: {tmp_path / 'role.md'}: front matter: " in told

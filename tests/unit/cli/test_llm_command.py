@@ -63,3 +63,27 @@ def test_a_configuration_that_cannot_work_is_one_line_with_code_2(monkeypatch: p
 
     assert result.exit_code == 2
     assert result.stderr.startswith("Error: LLM_PROVIDER_MODE=nonsense is not a mode")
+
+
+def test_orchestrated_routes_name_lead_sub_agents_and_roles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    front = "---\nname: {0}\ndescription: D.\ntools: ['*']\nmodel: {1}\n---\nLook.\n"
+    (tmp_path / "a.md").write_text(front.format("own", "offline/analyst"))
+    (tmp_path / "b.md").write_text(front.format("lost", "openai/gpt-4.1"))
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    monkeypatch.setenv("ORCHESTRATOR_ENABLED", "true")
+    monkeypatch.setenv("RCA_ORCHESTRATOR_MODEL", "anthropic/claude-opus-4.7")
+    monkeypatch.setenv("RCA_SUBAGENT_MODEL", "anthropic/claude-sonnet-4.6")
+    monkeypatch.setenv("RCA_ROLES_DIR", str(tmp_path))
+
+    result = llm("routes")
+
+    models = {
+        line.partition("  ")[0].strip(): line.partition("  ")[2].split()[0] for line in result.stdout.splitlines()
+    }
+    assert models == {
+        "orchestrator": "anthropic/claude-opus-4-7",
+        "subagent": "anthropic/claude-sonnet-4-6",
+        "role own": "offline/analyst",
+        "judge": "anthropic/claude-haiku-4-5",
+    }
+    assert "warning: role lost uses the sub-agents' model" in result.stderr
