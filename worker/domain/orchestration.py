@@ -118,29 +118,3 @@ class Contribution(Frozen):
     @property
     def is_by_model(self) -> bool:
         return self.finding is not None and self.reason is None
-
-
-class Refutation(StrEnum):
-    """What the verify pass makes of one root cause."""
-
-    HOLDS = "holds"
-    WEAKENED = "weakened"
-    REFUTED = "refuted"
-
-
-class Check(Block):
-    """The verify pass's word on one root cause, by its place in the list (from 1)."""
-
-    cause: int = Field(ge=1)
-    entity: str = ""
-    outcome: Refutation
-    reason: Sentence
-    evidence: tuple[Citation, ...] = Field(default=(), max_length=10)
-
-
-class Verification(Block):
-    """What a second call made of the report's root causes; `problem` says why there is no answer."""
-
-    model: str
-    checks: tuple[Check, ...] = ()
-    problem: str | None = None

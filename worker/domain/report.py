@@ -11,7 +11,8 @@ from worker.domain.states import ReportVerdict
 
 SCHEMA_VERSION: Literal["1"] = "1"
 
-Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
+MAX_SENTENCE_CHARS = 4000
+Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_SENTENCE_CHARS)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
 
 
@@ -148,6 +149,34 @@ class CheckFailure(Block):
     problem: str
 
 
+class Refutation(StrEnum):
+    """What the verify pass makes of one root cause."""
+
+    HOLDS = "holds"
+    WEAKENED = "weakened"
+    REFUTED = "refuted"
+
+
+class Check(Block):
+    """The verify pass's word on one root cause."""
+
+    cause: int = Field(ge=1, description="The number of the root cause in the claims, from 1.")
+    entity: str = Field(default="", description="The entity of that root cause, as the claim names it.")
+    outcome: Refutation = Field(
+        description="refuted: a result contradicts it; weakened: the results do not carry it; holds: neither."
+    )
+    reason: Sentence = Field(description="What in the results says so, in one or two sentences.")
+    evidence: tuple[Citation, ...] = Field(default=(), max_length=10, description="The results that say so.")
+
+
+class Verification(Block):
+    """What a second call made of the report's root causes; `problem` says, as a clause, why there is no answer."""
+
+    model: str
+    checks: tuple[Check, ...] = ()
+    problem: str | None = None
+
+
 class UsageLine(Block):
     purpose: str
     model: str
@@ -179,9 +208,12 @@ class Report(Submission):
     created_at: AwareDatetime
     partial: str | None = Field(default=None, description="Why the report is not whole; null when it is.")
     submitted_verdict: ReportVerdict | None = Field(
-        default=None, description="What the model claimed, where the claim check lowered it."
+        default=None, description="What the model claimed, where the checks lowered it."
     )
     check_failures: tuple[CheckFailure, ...] = ()
+    verification: Verification | None = Field(
+        default=None, description="What a second call made of the root causes; null where none was asked."
+    )
     evidence: tuple[Evidence, ...] = ()
     denied: tuple[Denial, ...] = ()
     notes: tuple[str, ...] = Field(default=(), description="Fallbacks, offline analysis and the like.")
