@@ -19,8 +19,8 @@ MAX_ERRORS_TOLD = 15
 _ROUNDS = 25
 _CUT = object()
 _LISTS = ("root_causes", "contributing_factors", "timeline", "ruled_out", "gaps", "suggestions")
-_NOT_STRICT = frozenset({"title", "default", "minLength", "maxLength", "minItems", "maxItems", "$defs"})
-"""Keywords that providers refuse in strict mode; the lengths are checked here all the same."""
+_NOT_STRICT = frozenset({"title", "default", "minLength", "maxLength", "minItems", "maxItems", "minimum", "$defs"})
+"""Keywords that providers refuse in strict mode; the bounds are checked here all the same."""
 
 
 def strict_schema(schema: JsonObject) -> JsonObject:
