@@ -16,6 +16,7 @@ from tests.web_client import running_server, sqlite_services
 from worker import pipeline
 from worker.domain.report import (
     Category,
+    Check,
     CheckFailure,
     Citation,
     Confidence,
@@ -23,12 +24,14 @@ from worker.domain.report import (
     Evidence,
     Factor,
     Gap,
+    Refutation,
     Report,
     RootCause,
     RuledOut,
     Series,
     Suggestion,
     TimelineEntry,
+    Verification,
 )
 from worker.domain.states import InvestigationStatus, ReportVerdict
 from worker.services import Services
@@ -83,6 +86,11 @@ def hostile(investigation_id: str, incident_id: str, *, created: object) -> Repo
         "gaps": (Gap(wanted=TEXT, reason=TEXT),),
         "suggestions": (Suggestion(action=TEXT, command=TEXT, undo=TEXT),),
         "check_failures": (CheckFailure(claim=TEXT, problem=TEXT),),
+        "verification": Verification(
+            model=TEXT,
+            checks=(Check(cause=1, entity=TEXT, outcome=Refutation.HOLDS, reason=TEXT, evidence=cited),),
+            problem=TEXT,
+        ),
         "denied": (Denial(tool=TEXT, command=TEXT, layer=TEXT, reason=TEXT),),
         "notes": (TEXT,),
         "evidence": (

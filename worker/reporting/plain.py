@@ -18,6 +18,7 @@ def render_plain(report: Report) -> str:
         *(_cause(n, cause) for n, cause in enumerate(report.root_causes, 1)),
         _listing("Not known", [f"{g.wanted}: {g.reason}" for g in report.gaps] or ["no gap was recorded"]),
         _listing("Claims that did not hold", [f"{f.claim}: {f.problem}" for f in report.check_failures]),
+        _verification(report),
         _listing("Impact", [report.impact] if report.impact else []),
         _listing("Contributing", [_cited(f.statement, f.evidence) for f in report.contributing_factors]),
         _listing("Timeline (UTC)", [_moment(report, n) for n in range(len(report.timeline))]),
@@ -46,6 +47,7 @@ def citing_claims(report: Report) -> dict[str, list[str]]:
         *((f"root cause {n}", c.evidence) for n, c in enumerate(report.root_causes, 1)),
         *((f"factor {n}", f.evidence) for n, f in enumerate(report.contributing_factors, 1)),
         *((f"ruled out {n}", r.evidence) for n, r in enumerate(report.ruled_out, 1)),
+        *((f"check {c.cause}", c.evidence) for c in (report.verification.checks if report.verification else ())),
         *(
             (f"timeline {words.clock(t.at)}", (Citation(evidence_id=t.evidence_id),))
             for t in report.timeline
@@ -77,6 +79,17 @@ def _heading(report: Report) -> str:
     if lowered := words.lowered_line(report):
         lines.append(_wrapped(lowered))
     return "\n".join((*lines, "", _wrapped(report.summary)))
+
+
+def _verification(report: Report) -> str:
+    found = report.verification
+    if found is None:
+        return ""
+    checks = [_cited(f"{words.check_title(c)}: {c.reason}", c.evidence) for c in found.checks]
+    return _listing(
+        one_line(words.verification_title(found)),
+        [*checks, *(line for line in (found.problem, words.unanswered_line(report)) if line)],
+    )
 
 
 def _cause(number: int, cause: RootCause) -> str:

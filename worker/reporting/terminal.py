@@ -19,8 +19,8 @@ _VERDICT_STYLES = {
     ReportVerdict.EXTERNAL: "bold blue",
 }
 _HEADINGS = (
-    r"(?m)^(?:Root cause \d+.*|Not known|Claims that did not hold|Impact|Contributing|Timeline \(UTC\)"
-    r"|Ruled out|Suggestions .*|Denied by .*)$"
+    r"(?m)^(?:Root cause \d+.*|Not known|Claims that did not hold|(?:V|Not v)erified by .*|Impact|Contributing"
+    r"|Timeline \(UTC\)|Ruled out|Suggestions .*|Denied by .*)$"
 )
 
 

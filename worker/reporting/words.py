@@ -6,7 +6,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from worker.domain.incident import TimeWindow
-from worker.domain.report import Category, Confidence, Report, RootCause, UsageLine
+from worker.domain.report import (
+    Category,
+    Check,
+    Confidence,
+    Refutation,
+    Report,
+    RootCause,
+    UsageLine,
+    Verification,
+)
 from worker.domain.states import ReportVerdict
 
 VERDICT_TITLES = {
@@ -114,7 +123,7 @@ def _field_lines(name: str, value: Any) -> list[str]:
 
 
 def lowered_line(report: Report) -> str | None:
-    """Say that the claim check lowered the verdict; None where it did not."""
+    """Say that the checks lowered the verdict; None where they did not."""
     if report.submitted_verdict is None:
         return None
     failed = len(report.check_failures)
@@ -122,6 +131,26 @@ def lowered_line(report: Report) -> str | None:
     return (
         f"The model claimed “{report.submitted_verdict.replace('_', ' ')}”; {claims} did not hold against the evidence."
     )
+
+
+def verification_title(verification: Verification) -> str:
+    return f"{'Verified' if verification.problem is None else 'Not verified'} by {verification.model}"
+
+
+def check_title(check: Check) -> str:
+    """Name the cause by its place in the claims: where one was refuted, the others have moved up."""
+    entity = f" ({check.entity})" if check.entity else ""
+    return f"Claimed cause {check.cause}{entity}: {check.outcome}"
+
+
+def unanswered_line(report: Report) -> str | None:
+    """Name the claimed causes that the verify pass says nothing about; None where there are none."""
+    if report.verification is None or report.verification.problem is not None:
+        return None
+    checks = report.verification.checks
+    claimed = len(report.root_causes) + sum(c.outcome is Refutation.REFUTED for c in checks)
+    numbers = sorted(set(range(1, claimed + 1)) - {c.cause for c in checks})
+    return f"No word on claimed cause {', '.join(map(str, numbers))}" if numbers else None
 
 
 def evidence_ids(report: Report) -> frozenset[str]:

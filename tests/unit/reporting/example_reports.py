@@ -7,6 +7,7 @@ from typing import Any
 from worker.domain.incident import TimeWindow
 from worker.domain.report import (
     Category,
+    Check,
     CheckFailure,
     Citation,
     Confidence,
@@ -14,6 +15,7 @@ from worker.domain.report import (
     Evidence,
     Factor,
     Gap,
+    Refutation,
     Report,
     RootCause,
     RuledOut,
@@ -21,6 +23,7 @@ from worker.domain.report import (
     Suggestion,
     TimelineEntry,
     UsageLine,
+    Verification,
 )
 from worker.domain.states import ReportVerdict
 
@@ -189,6 +192,37 @@ def lowered_report() -> Report:
     )
 
 
+def verified_report() -> Report:
+    """A report whose first claimed cause was refuted, whose second stands, and whose third was not answered for."""
+    orders = whole_report().root_causes[0]
+    return whole_report(
+        verdict=ReportVerdict.LIKELY,
+        confidence=Confidence.MEDIUM,
+        submitted_verdict=ReportVerdict.CONFIRMED,
+        root_causes=(orders, orders.model_copy(update={"entity": "billing"})),
+        check_failures=(
+            CheckFailure(claim="Root cause 1 (gateway)", problem="refuted in the verify pass: orders rose earlier"),
+        ),
+        verification=Verification(
+            model="anthropic/claude-sonnet-4-5",
+            checks=(
+                Check(
+                    cause=1,
+                    entity="gateway",
+                    outcome=Refutation.REFUTED,
+                    reason="orders rose three minutes earlier.",
+                    evidence=(Citation(evidence_id="e2.1"),),
+                ),
+                Check(cause=2, entity="orders", outcome=Refutation.HOLDS, reason="Nothing speaks against it."),
+            ),
+        ),
+    )
+
+
+def unverified_report(problem: str, *, model: str = "local/qwen3") -> Report:
+    return whole_report(verification=Verification(model=model, problem=problem))
+
+
 def hostile_report(text: str) -> Report:
     """A report in which the same text stands wherever a model, a tool or an alert may write."""
     cited = (Citation(evidence_id="e1.1", quote=text[:1000]), Citation(evidence_id=text))
@@ -216,6 +250,11 @@ def hostile_report(text: str) -> Report:
         gaps=(Gap(wanted=text, reason=text),),
         suggestions=(Suggestion(action=text, command=text[:2000], undo=text[:2000]),),
         check_failures=(CheckFailure(claim=text, problem=text),),
+        verification=Verification(
+            model=text,
+            checks=(Check(cause=1, entity=text, outcome=Refutation.WEAKENED, reason=text, evidence=cited),),
+            problem=text,
+        ),
         evidence=(
             Evidence(
                 id="e1.1",

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from example_reports import hostile_report, lowered_report, whole_report
+from example_reports import hostile_report, lowered_report, unverified_report, verified_report, whole_report
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +32,25 @@ def test_every_link_leads_to_an_anchor_of_the_same_text() -> None:
     links = set(re.findall(r"\]\(#([^)]*)\)", text))
     assert {"e1.1", "e2.1", "e2.2"} == links
     assert links <= set(re.findall(r'<a id="([^"]*)"></a>', text))
+
+
+def test_the_verify_pass_is_shown_cause_by_cause() -> None:
+    text = render_markdown(verified_report())
+
+    assert (
+        "## Verified by anthropic/claude-sonnet-4-5\n\n"
+        "- **Claimed cause 1 (gateway): refuted**: orders rose three minutes earlier. [e2.1](#e2.1)\n"
+        "- **Claimed cause 2 (orders): holds**: Nothing speaks against it.\n\n"
+        "No word on claimed cause 3.\n\n"
+        "## Impact"
+    ) in text
+
+
+def test_why_nothing_was_verified_is_shown() -> None:
+    text = render_markdown(unverified_report("the model did not answer"))
+
+    assert "## Not verified by local/qwen3\n\nthe model did not answer.\n\n## Impact" in text
+    assert "erified by" not in render_markdown(whole_report())
 
 
 @pytest.mark.parametrize(

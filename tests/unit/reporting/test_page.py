@@ -7,7 +7,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from example_reports import BEGAN, hostile_report, lowered_report, whole_report
+from example_reports import (
+    BEGAN,
+    hostile_report,
+    lowered_report,
+    unverified_report,
+    verified_report,
+    whole_report,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -111,9 +118,31 @@ def test_a_lowered_and_a_partial_report_say_so_in_the_banner() -> None:
     lowered = Page(render_page(lowered_report())).text
     partial = Page(render_page(whole_report(partial="the budget is spent"))).text
 
-    assert "Lowered by the claim check." in lowered
+    assert "Lowered by the checks." in lowered
     assert "1 claim did not hold" in lowered
     assert "This report is partial: the budget is spent." in partial
+
+
+def test_the_verify_pass_is_shown_cause_by_cause() -> None:
+    page = Page(render_page(verified_report()))
+
+    for said in (
+        "Verified by anthropic/claude-sonnet-4-5",
+        "Claimed cause 1 (gateway): refuted",
+        "orders rose three minutes earlier.",
+        "Claimed cause 2 (orders): holds",
+        "No word on claimed cause 3.",
+        "Cited by root cause 1, root cause 2, check 1,",
+    ):
+        assert said in page.text
+
+
+def test_why_nothing_was_verified_is_shown() -> None:
+    text = Page(render_page(unverified_report("the budget of 5 $ is spent"))).text
+
+    assert "Not verified by local/qwen3" in text
+    assert "the budget of 5 $ is spent." in text
+    assert "erified by" not in Page(render_page(whole_report())).text
 
 
 def test_a_report_with_nothing_in_it_still_renders() -> None:

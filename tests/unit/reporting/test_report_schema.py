@@ -2,7 +2,7 @@
 
 import json
 
-from example_reports import whole_report
+from example_reports import verified_report, whole_report
 
 from worker.domain.report import Report
 from worker.reporting.render import render_json
@@ -18,6 +18,10 @@ def test_a_rendered_report_has_exactly_the_fields_of_the_schema() -> None:
 
 def test_a_rendered_report_reads_back_as_itself() -> None:
     assert Report.model_validate_json(render_json(whole_report())) == whole_report()
+
+
+def test_a_verified_report_reads_back_as_itself() -> None:
+    assert Report.model_validate_json(render_json(verified_report())) == verified_report()
 
 
 def test_an_incident_needs_only_a_title() -> None:

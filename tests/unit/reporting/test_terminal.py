@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from example_reports import hostile_report, lowered_report, whole_report
+from example_reports import hostile_report, lowered_report, unverified_report, verified_report, whole_report
 from rich.console import Console
 
 from worker.errors import NotFoundError
@@ -38,6 +38,24 @@ def test_no_line_is_wider_than_the_screen_but_for_commands() -> None:
     lines = render_plain(lowered_report()).splitlines()
 
     assert all(len(line) <= WIDTH for line in lines if not line.lstrip().startswith(("$", "undo:")))
+
+
+def test_the_verify_pass_is_shown_cause_by_cause() -> None:
+    text = render_plain(verified_report())
+
+    assert (
+        "\n\nVerified by anthropic/claude-sonnet-4-5\n"
+        "  - Claimed cause 1 (gateway): refuted: orders rose three minutes earlier. [e2.1]\n"
+        "  - Claimed cause 2 (orders): holds: Nothing speaks against it.\n"
+        "  - No word on claimed cause 3\n\n"
+    ) in text
+
+
+def test_why_nothing_was_verified_is_shown() -> None:
+    text = render_plain(unverified_report("the model did not answer", model="local/\x1b[2Jqwen3"))
+
+    assert "\n\nNot verified by local/⟨U+001B⟩[2Jqwen3\n  - the model did not answer\n\n" in text
+    assert "erified by" not in render_plain(whole_report())
 
 
 def test_it_says_how_to_open_the_evidence() -> None:

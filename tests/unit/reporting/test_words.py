@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from example_reports import lowered_report, whole_report
+from example_reports import lowered_report, unverified_report, verified_report, whole_report
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,6 +76,12 @@ def test_an_unknown_price_is_never_shown_as_nothing(costs: tuple[float | None, .
 def test_only_a_lowered_report_says_that_it_was() -> None:
     assert words.lowered_line(whole_report()) is None
     assert "1 claim did not hold" in (words.lowered_line(lowered_report()) or "")
+
+
+def test_only_causes_without_a_word_of_the_verify_pass_are_named() -> None:
+    assert words.unanswered_line(verified_report()) == "No word on claimed cause 3"
+    assert words.unanswered_line(unverified_report("no answer")) is None
+    assert words.unanswered_line(whole_report()) is None
 
 
 def test_a_result_in_json_is_laid_out_row_by_row() -> None:
