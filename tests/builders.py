@@ -11,6 +11,7 @@ from worker.domain.conversation import ModelAnswer
 from worker.domain.incident import IncidentEvent
 from worker.domain.states import Step
 from worker.guardrails.policy import Policy
+from worker.investigation.roles import load_roles
 from worker.llm.routing import Router
 from worker.ops.redaction import Redactor
 from worker.reporting.destinations.configured import find_destinations
@@ -54,6 +55,7 @@ def build_services(url: str, model: Model, **fields: Any) -> Services:
         policy=Policy(),
         send=CollectingQueue(),
         destinations=find_destinations(settings),
+        roles=load_roles(settings.rca_roles_dir),
     )
 
 
@@ -73,6 +75,7 @@ def run_step(services: Services, wake_up: WakeUp) -> None:
         Step.TURN: pipeline.take_turn,
         Step.JUDGE: pipeline.judge_commands,
         Step.ACT: pipeline.act,
+        Step.VERIFY: pipeline.verify,
         Step.PUBLISH: pipeline.publish,
     }
     tasks[wake_up.step](services, *wake_up.arguments)

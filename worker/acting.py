@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
-from worker.domain.states import ToolCallStatus
+from worker.domain.states import AgentKind, ToolCallStatus
 from worker.domain.tooling import ToolContext, ToolOutput
 from worker.domain.transcript import Claim, ToolCall, Transcript
 from worker.errors import NotFoundError, StorageUnavailableError, ToolError, ToolInputError
 from worker.ops import metrics
 from worker.services import Services
 from worker.steps import PATIENCE_S
-from worker.storage import agents, artifacts, investigations, transcripts
+from worker.storage import agents, artifacts, evidence, investigations, sharing, transcripts
 from worker.tools.command import RunCommand
 from worker.tools.output import shorten
 from worker.tools.toolbox import Toolbox, build_toolbox
@@ -23,6 +23,7 @@ from worker.tools.window import incident_window
 INLINE_CHARS = 2000
 """A longer output is kept as an artifact too, so that the transcript may let go of it."""
 CANCEL_POLL_S = 1.0
+SHARED_POLL_S = 0.2
 
 
 def toolbox_for(services: Services, transcript: Transcript) -> Toolbox:
@@ -33,14 +34,16 @@ def toolbox_for(services: Services, transcript: Transcript) -> Toolbox:
 
 
 def run_call(services: Services, claim: Claim, *, toolbox: Toolbox, transcript: Transcript, call: ToolCall) -> None:
-    """Run the call and commit what came of it, success or failure.
+    """Run the call and commit what came of it, success or failure; what another agent has asked runs only once.
 
     Raises `StepCancelledError` or `LeaseLostError` before it starts.
     """
+    context = _context(services, claim, transcript)
+    if claim.agent.kind is AgentKind.SUB and _take_over_result(services, claim, call, context):
+        return
     with services.database.transaction() as session:
         agents.require_wanted(session, claim)
     started = time.monotonic()
-    context = _context(services, claim, transcript)
     services.heartbeat.confirm(claim.token)
     try:
         output = toolbox.run(call.tool, call.arguments or {}, context)
@@ -54,9 +57,35 @@ def run_call(services: Services, claim: Claim, *, toolbox: Toolbox, transcript: 
     _store(services, claim, replace(done, duration_ms=round(elapsed_s * 1000)), output)
 
 
+def _take_over_result(services: Services, claim: Claim, call: ToolCall, context: ToolContext) -> bool:
+    """Wait while another agent of the investigation runs the same call, and take its result; False: it is ours to run.
+
+    Once the call's own time is up it runs all the same: better twice than not at all.
+    """
+    while time.monotonic() < context.deadline:
+        with services.database.transaction() as session:
+            agents.require_wanted(session, claim)
+            standing = sharing.take(session, claim, call)
+            if standing.result is not None:
+                transcripts.put_call(session, claim, _shared(call, standing.result))
+                metrics.SHARED_CALLS.labels(tool=call.tool).inc()
+        if standing.turn is not sharing.Turn.THEIRS:
+            return standing.result is not None
+        time.sleep(SHARED_POLL_S)
+    return False
+
+
+def _shared(call: ToolCall, result: ToolCall) -> ToolCall:
+    """Give the call the result of the other, under whose id it is cited."""
+    repeats = result.repeats or result.evidence_id
+    named = replace(result, seq=call.seq, evidence_id=call.evidence_id, request_id=call.request_id)
+    return replace(named, repeats=repeats, duration_ms=0)
+
+
 def _store(services: Services, claim: Claim, call: ToolCall, output: ToolOutput) -> None:
     whole = services.redactor.scrub(output.text)
-    shown = replace(call, window=output.window, entities=output.entities, series=tuple(output.series))
+    series = tuple(output.series)
+    shown = replace(call, window=output.window, entities=output.entities, series=series, row_count=output.row_count)
     limit = services.settings.rca_tool_output_chars
 
     def work(session: Session) -> None:
@@ -73,8 +102,10 @@ def _store(services: Services, claim: Claim, call: ToolCall, output: ToolOutput)
 
 def _context(services: Services, claim: Claim, transcript: Transcript) -> ToolContext:
     left_s = (claim.agent.deadline_at - datetime.now(UTC)).total_seconds()
+    brief = claim.agent.brief
+    own = brief.assignment.window if brief else None
     return ToolContext(
-        window=incident_window(transcript.event, services.settings),
+        window=own or incident_window(transcript.event, services.settings),
         deadline=time.monotonic() + min(services.settings.rca_tool_timeout_s, max(left_s, 0)),
         is_cancelled=_CancelFlag(services, claim),
         read_artifact=lambda artifact_id: _read_artifact(services, claim, artifact_id),
@@ -85,7 +116,7 @@ def _read_artifact(services: Services, claim: Claim, artifact_id: str) -> str:
     try:
         with services.database.transaction() as session:
             own = investigations.lineage(session, claim.agent.investigation_id)
-            return artifacts.read(session, own, artifact_id)
+            return evidence.read(session, own, artifact_id)
     except NotFoundError as error:
         raise ToolInputError(str(error)) from error
 

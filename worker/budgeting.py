@@ -15,7 +15,7 @@ from worker.investigation.messages import request_tokens
 from worker.services import Services
 from worker.settings import Settings
 from worker.storage import openings, reservations, spending, usage
-from worker.storage.database import serialise
+from worker.storage.database import database_now, serialise
 from worker.storage.investigations import Listed
 from worker.storage.reservations import Account
 from worker.storage.spending import Day
@@ -61,6 +61,9 @@ def reserve(services: Services, claim: Claim, ask: NextAsk) -> Bound:
     with services.database.transaction() as session:
         account = reservations.lock_account(session, claim)
         bound = _check(services, session, account, ask)
+        if (brief := claim.agent.brief) is not None:
+            age_s = (database_now(session) - (claim.agent.created_at or claim.claimed_at)).total_seconds()
+            bound = budget.check_sub_agent(bound, brief, turn_no=ask.call.turn_no, age_s=age_s)
         if bound.stage is not Stage.SPENT:
             expected = usage.Call(ask.purpose, ask.route, usage.RESERVED, counted=ask.call.amount)
             reservations.reserve(session, claim, expected)
@@ -70,6 +73,8 @@ def reserve(services: Services, claim: Claim, ask: NextAsk) -> Bound:
 def _check(services: Services, session: Session, account: Account, ask: NextAsk) -> Bound:
     limits = account.limits or limits_of(services.settings)
     days = _caps_before(services, session, account.user_path, ask.call)
+    if ask.purpose is Purpose.SUBAGENT:
+        return budget.check_aside(limits, account.spent, ask.call, kept=budget.synthesis_of(ask.call), days=days)
     if ask.purpose in ASIDE:
         return budget.check_aside(limits, account.spent, ask.call, kept=account.largest, days=days)
     return budget.check_budget(limits, account.spent, ask.call, days=days)

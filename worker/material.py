@@ -6,17 +6,20 @@ from datetime import UTC, datetime
 from sqlalchemy.orm import Session
 
 from worker.domain.incident import TimeWindow
-from worker.domain.report import Denial, Evidence, UsageLine
+from worker.domain.orchestration import Contribution
+from worker.domain.report import Denial, Evidence, UsageLine, Verification
 from worker.domain.states import ToolCallStatus
 from worker.domain.transcript import Agent, ToolCall, Transcript
 from worker.investigation import decisions, messages
 from worker.investigation.conclusion import Material
-from worker.investigation.submission import TOOL_NAME
+from worker.investigation.endings import FINDING, REPORT
+from worker.investigation.planning import PLANNING_TOOLS
 from worker.services import Services
-from worker.storage import alerts, artifacts, investigations, transcripts, usage
+from worker.storage import agents, alerts, artifacts, findings, investigations, transcripts, usage
 from worker.storage.alerts import Joined
 from worker.tools.window import incident_window
 
+NO_OBSERVATION = frozenset({REPORT.tool.name, FINDING.tool.name, *PLANNING_TOOLS})
 EXCERPT_CHARS = 4000
 """What a report shows of one result; the rest is in its artifact."""
 MAX_JOINED = 10
@@ -27,7 +30,11 @@ OFFLINE_NOTE = "Investigated by the built-in offline analyst, not by a language 
 @dataclass(frozen=True)
 class _Rows:
     transcript: Transcript
+    calls: tuple[ToolCall, ...]
+    notes: tuple[str, ...]
     full_texts: dict[str, str]
+    contributions: tuple[Contribution, ...]
+    verification: Verification | None
     joined: Joined
     usage: tuple[UsageLine, ...]
     elapsed_s: float
@@ -44,7 +51,7 @@ def gather(services: Services, agent: Agent) -> Material:
     transcript = rows.transcript
     submission, is_whole = decisions.find_submission(transcript)
     partial = None if submission is not None and is_whole else agent.partial
-    evidence = tuple(_evidence(call) for call in _observations(transcript))
+    evidence = tuple(_evidence(call) for call in rows.calls)
     return Material(
         investigation_id=agent.investigation_id,
         incident_id=transcript.incident_id,
@@ -56,25 +63,37 @@ def gather(services: Services, agent: Agent) -> Material:
         evidence=evidence,
         full_texts=rows.full_texts,
         known_entities=frozenset(name for e in evidence for name in e.entities),
-        denials=tuple(_denial(c) for c in transcript.calls if c.status is ToolCallStatus.DENIED),
-        notes=(*_notes(agent, transcript), *_tell_joined(rows.joined)),
+        denials=tuple(_denial(c) for c in rows.calls if c.status is ToolCallStatus.DENIED),
+        contributions=rows.contributions,
+        verification=rows.verification,
+        notes=(*_notes(agent, rows), *_tell_joined(rows.joined)),
         usage=rows.usage,
-        models=_models(agent),
+        models=_models(agent, rows.contributions),
         prompt_versions=messages.prompt_versions(),
-        turns=len(transcript.turns),
+        turns=len(transcript.turns) + sum(c.turns for c in rows.contributions),
         duration_s=round(rows.elapsed_s, 3),
     )
 
 
 def _read(session: Session, agent: Agent) -> _Rows:
     transcript = transcripts.load(session, agent.id)
+    contributions = findings.of_investigation(session, agent.investigation_id)
+    others = [transcripts.load(session, c.agent_id) for c in contributions]
+    calls = tuple(call for each in (transcript, *others) for call in _observations(each))
     own = investigations.lineage(session, agent.investigation_id)
     return _Rows(
         transcript=transcript,
+        calls=calls,
+        notes=(
+            *investigations.route_notes(session, agent.investigation_id),
+            *(note for each in (transcript, *others) for turn in each.turns for note in turn.notes),
+        ),
         full_texts={
             call.evidence_id: artifacts.read(session, own, call.artifact_id) if call.artifact_id else call.text or ""
-            for call in _observations(transcript)
+            for call in calls
         },
+        contributions=contributions,
+        verification=agents.read_verification(session, agent.id),
         joined=alerts.joined(session, transcript.incident_id, limit=MAX_JOINED),
         usage=usage.lines(session, agent.investigation_id),
         elapsed_s=usage.spent(session, agent.investigation_id).elapsed_s,
@@ -82,8 +101,8 @@ def _read(session: Session, agent: Agent) -> _Rows:
 
 
 def _observations(transcript: Transcript) -> list[ToolCall]:
-    """Return the calls that were put to a tool: no report, no repetition."""
-    return [c for c in transcript.calls if c.tool != TOOL_NAME and c.repeats is None]
+    """Return the calls that were put to a tool: no ending, no plan, no repetition."""
+    return [c for c in transcript.calls if c.tool not in NO_OBSERVATION and c.repeats is None]
 
 
 def _evidence(call: ToolCall) -> Evidence:
@@ -110,9 +129,10 @@ def _denial(call: ToolCall) -> Denial:
     )
 
 
-def _notes(agent: Agent, transcript: Transcript) -> tuple[str, ...]:
+def _notes(agent: Agent, rows: _Rows) -> tuple[str, ...]:
     offline = (OFFLINE_NOTE,) if agent.route.provider == "offline" else ()
-    return tuple(dict.fromkeys((*offline, *(note for turn in transcript.turns for note in turn.notes))))
+    how = (agent.note,) if agent.note else ()
+    return tuple(dict.fromkeys((*offline, *how, *rows.notes)))
 
 
 def _tell_joined(joined: Joined) -> tuple[str, ...]:
@@ -123,6 +143,6 @@ def _tell_joined(joined: Joined) -> tuple[str, ...]:
     return (*repeats, *related, *((f"{rest} more related alerts joined.",) if rest else ()))
 
 
-def _models(agent: Agent) -> dict[str, str]:
+def _models(agent: Agent, contributions: tuple[Contribution, ...]) -> dict[str, str]:
     judge = {"judge": agent.judge_route.label} if agent.judge_route else {}
-    return {agent.role: agent.route.label, **judge}
+    return {agent.role: agent.route.label, **{c.assignment.role: c.model for c in contributions}, **judge}

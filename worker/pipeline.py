@@ -1,29 +1,39 @@
-"""The story on one page: accept → admit → turn → judge → act → publish.
+"""The story on one page: accept → admit → turn → judge → act → (join) → verify → publish.
 
 Each step claims its agent's row first and commits its result together with what comes next, so it is safe to call
 again. What goes wrong inside a step becomes a state in `worker.steps`. Start reading here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import replace
 
 import structlog
 from sqlalchemy.orm import Session
 
-from worker import acting, arriving, budgeting, judging, material, steps
+from worker import (
+    acting,
+    arriving,
+    budgeting,
+    judging,
+    material,
+    orchestrating,
+    parts,
+    steps,
+    turning,
+    verifying,
+)
 from worker.asking import ask
 from worker.budgeting import NextAsk
-from worker.domain.conversation import ModelAnswer
+from worker.committing import commit
 from worker.domain.incident import IncidentEvent
 from worker.domain.report import Report
-from worker.domain.states import AgentStatus, InvestigationStatus, Purpose, Step, ToolCallStatus
-from worker.domain.transcript import Agent, Claim, ToolCall, Turn
-from worker.errors import RouteError
-from worker.guardrails.pipeline import decide
+from worker.domain.states import AgentStatus, InvestigationStatus, Step, ToolCallStatus
+from worker.domain.transcript import Claim
+from worker.errors import RouteError, WorkerError
 from worker.intake.events import Offer
 from worker.investigation import budget, decisions, messages
 from worker.investigation.conclusion import conclude
+from worker.investigation.decisions import Outcome
 from worker.llm.routing import Role
 from worker.ops import metrics
 from worker.services import Services
@@ -36,11 +46,9 @@ from worker.storage import (
     openings,
     reports,
     transcripts,
-    usage,
 )
 from worker.storage.admission import Routes
 from worker.storage.incidents import Accepted
-from worker.storage.outbox import WakeUp
 from worker.storage.queue import Room
 
 log = structlog.get_logger()
@@ -87,18 +95,22 @@ def _admit_one(services: Services) -> bool:
             failed = InvestigationStatus.FAILED
             investigations.finish(session, investigation.id, failed, failure_class=error.reason, reason=str(error))
             return True
-        wake_up = admission.admit(session, investigation, routes, limits=budgeting.limits_of(settings, event.budget))
-    services.send([wake_up] if wake_up else [])
+        wake_ups = admission.admit(session, investigation, routes, limits=budgeting.limits_of(settings, event.budget))
+    services.send(wake_ups)
     return True
 
 
 def _routes(services: Services, event: IncidentEvent) -> Routes:
-    route = services.router.route(Role.RCA, named=event.model)
     judge = services.router.judge_route()
-    if event.local_only and route.data_leaves_host:
-        raise RouteError(f"the incident is local_only and {route.label} is not on this host: name a local model")
     if event.local_only and judge is not None and judge.data_leaves_host:
         judge = None  # nobody may judge: what no rule allows is denied
+    cards = services.roles.cards.values()
+    pinned = services.router.pinned(cards, named=event.model, local_only=event.local_only)
+    if pinned is not None:
+        return Routes(pinned.orchestrator, judge, pinned)
+    route = services.router.route(Role.RCA, named=event.model)
+    if event.local_only and route.data_leaves_host:
+        raise RouteError(f"the incident is local_only and {route.label} is not on this host: name a local model")
     return Routes(route, judge)
 
 
@@ -108,42 +120,32 @@ def take_turn(services: Services, agent_id: str, turn_no: int) -> None:
 
 
 def _turn(services: Services, claim: Claim) -> None:
-    agent = claim.agent
-    with services.database.transaction() as session:
-        agents.require_wanted(session, claim)
-        transcript = transcripts.load_for_turn(session, agent)
-    toolbox = acting.toolbox_for(services, transcript)
-    scene = messages.Scene(agent.nonce, material.window_of(services, transcript), toolbox.sources())
-    draft = messages.Draft(transcript, scene, toolbox.definitions(), agent.route)
-    request = messages.build_request(draft, budget.Bound(budget.Stage.OPEN))
-    next_ask = budgeting.expect(services, claim, Purpose.RCA, route=agent.route, request=request)
+    part = parts.cast(services, claim)
+    if detour := orchestrating.find_detour(part):
+        turning.store(services, claim, part, detour)
+        return
+    request = messages.build_request(part.draft, budget.Bound(budget.Stage.OPEN))
+    next_ask = budgeting.expect(services, claim, part.purpose, route=part.agent.route, request=request)
     bound = budgeting.reserve(services, claim, next_ask)
-    if bound.is_of_day and not transcript.turns:
+    if bound.is_of_day and not part.transcript.turns:
         _queue_again(services, claim, next_ask)
         return
-    is_over = transcript.resolved_at is not None and services.settings.rca_on_resolve == "finish"
-    bound = budget.after_resolve(bound, is_over=is_over)
+    bound = turning.narrowed(services, part, bound)
     if bound.stage is budget.Stage.SPENT:
-        _commit(services, claim, AgentStatus.PUBLISHING, partial=bound.reason)
+        turning.store(services, claim, part, Outcome((), part.draft.ending.to, partial=bound.reason))
         return
     if bound.stage is budget.Stage.LAST:
-        request = messages.build_request(draft, bound)
-    answer, booking = ask(services, claim, next_ask, request)
-    judges_all = services.settings.guardrails_judge == "every"
-    rules = decisions.Rules(toolbox, lambda command: decide(command, policy=services.policy), bound, judges_all)
-    outcome = decisions.follow(answer, transcript=transcript, agent=agent, rules=rules)
-    turn = replace(
-        _finished(agent, answer, calls=outcome.calls),
-        note=messages.note_before(transcript, bound, agent.nonce),
-        heard_alert_no=transcript.alert_count,
-    )
-
-    def store(session: Session) -> None:
-        transcripts.add_turn(session, claim, turn)
-        usage.book(session, claim, booking)
-
-    _commit(services, claim, outcome.to, partial=outcome.partial, store=store)
-    metrics.TURNS.labels(purpose=Purpose.RCA, model=agent.route.label).inc()
+        request = messages.build_request(part.draft, bound)
+    try:
+        answer, booking = ask(services, claim, next_ask, request)
+    except WorkerError as error:
+        outcome = orchestrating.after_failure(services, claim, part, error)
+        if outcome is None:
+            raise
+        turning.store(services, claim, part, outcome)
+        return
+    outcome = part.follow(services, answer, bound)
+    turning.store(services, claim, part, outcome, said=turning.Said(answer, booking, bound))
 
 
 def _queue_again(services: Services, claim: Claim, next_ask: NextAsk) -> None:
@@ -151,39 +153,6 @@ def _queue_again(services: Services, claim: Claim, next_ask: NextAsk) -> None:
     with services.database.transaction() as session:
         openings.queue_again(session, claim, next_ask.call.amount)
     log.info("investigation_queued_again", investigation=claim.agent.investigation_id)
-
-
-def _finished(agent: Agent, answer: ModelAnswer, *, calls: tuple[ToolCall, ...]) -> Turn:
-    return Turn(
-        turn_no=agent.turn_no,
-        message=answer.message,
-        stop_reason=answer.stop_reason,
-        model=agent.route.label,
-        notes=answer.notes,
-        prompt_versions=messages.prompt_versions(),
-        calls=calls,
-    )
-
-
-def _commit(
-    services: Services,
-    claim: Claim,
-    to: AgentStatus,
-    *,
-    partial: str | None = None,
-    store: Callable[[Session], None] | None = None,
-) -> None:
-    """Commit a step with what comes next, or nothing at all; then wake a worker for it."""
-    next_turn = claim.agent.turn_no + 1 if to is AgentStatus.READY else None
-
-    def work(session: Session) -> WakeUp | None:
-        wake_up = agents.advance(session, claim, to, turn_no=next_turn, partial=partial)
-        if store is not None:
-            store(session)
-        return wake_up
-
-    wake_up = services.database.insist(work, for_s=steps.PATIENCE_S)
-    services.send([wake_up] if wake_up else [])
 
 
 def judge_commands(services: Services, agent_id: str, turn_no: int) -> None:
@@ -197,7 +166,7 @@ def _judge(services: Services, claim: Claim) -> None:
         calls = transcripts.calls_of(session, claim.agent.id)[claim.agent.turn_no]
         path = investigations.get(session, claim.agent.investigation_id).user_path
     judged = judging.judge(services, claim, calls=calls, user_path=path)
-    _commit(services, claim, decisions.next_status(judged.calls), store=lambda s: judging.store(s, claim, judged))
+    commit(services, claim, decisions.next_status(judged.calls), store=lambda s: judging.store(s, claim, judged))
 
 
 def act(services: Services, agent_id: str, turn_no: int) -> None:
@@ -217,7 +186,19 @@ def _act(services: Services, claim: Claim) -> None:
         ]
         for done in as_completed(running):
             done.result()
-    _commit(services, claim, AgentStatus.READY)
+    commit(services, claim, AgentStatus.READY)
+
+
+def verify(services: Services, agent_id: str, turn_no: int) -> None:
+    """Let a second call try to refute the report's root causes."""
+    steps.run(services, Step.VERIFY, agent_id, turn_no=turn_no, body=_verify)
+
+
+def _verify(services: Services, claim: Claim) -> None:
+    with services.database.transaction() as session:
+        agents.require_wanted(session, claim)
+    verified = verifying.verify(services, claim, material.gather(services, claim.agent))
+    commit(services, claim, AgentStatus.PUBLISHING, store=lambda s: verifying.store(s, claim, verified))
 
 
 def publish(services: Services, agent_id: str) -> None:
@@ -236,7 +217,7 @@ def _publish(services: Services, claim: Claim) -> None:
         reports.add(session, clean)
         deliveries.owe(session, clean.investigation_id, services.destinations)
 
-    _commit(services, claim, AgentStatus.DONE, store=store)
+    commit(services, claim, AgentStatus.DONE, store=store)
     metrics.INVESTIGATION_SECONDS.labels(status=InvestigationStatus.COMPLETED).observe(clean.duration_s or 0.0)
     metrics.INVESTIGATIONS_ENDED.labels(status=InvestigationStatus.COMPLETED, verdict=clean.verdict).inc()
 
@@ -246,6 +227,13 @@ def cancel(services: Services, investigation_id: str, *, user_path: str = "/") -
     with services.database.transaction() as session:
         interventions.cancel(session, investigation_id, user_path=user_path)
     log.info("investigation_cancelled", investigation=investigation_id)
+
+
+def cancel_agent(services: Services, investigation_id: str, *, agent_no: int, user_path: str = "/") -> None:
+    """End one sub-agent; what it would have found is a gap. Its lead and its sisters go on."""
+    with services.database.transaction() as session:
+        interventions.cancel_agent(session, investigation_id, agent_no=agent_no, user_path=user_path)
+    log.info("agent_cancelled", investigation=investigation_id, agent_no=agent_no)
 
 
 def retry(services: Services, investigation_id: str, *, user_path: str = "/") -> str:

@@ -97,8 +97,8 @@ def _next_state(services: Services, claim: Claim, error: Exception) -> Callable[
         return lambda session: agents.put_back(session, claim, delay_s=0)  # which ends a cancelled one
     reason = services.redactor.scrub(str(error))[:MAX_REASON_CHARS]
     if isinstance(error, TransientError):
-        down_s = (claim.claimed_at - agent.outage_since).total_seconds() if agent.outage_since else 0.0
-        if down_s < settings.rca_provider_outage_s:
+        down_s = _down_s(claim)
+        if not is_outage_over(services, claim):
             delay_s = error.retry_after_s or min(max(down_s / 4, OUTAGE_WAIT_S[0]), OUTAGE_WAIT_S[1])
             is_outage = _is_outage(error, agent)
             metrics.STEP_RETRIES.labels(step=claim.step.value, reason=error.reason).inc()
@@ -113,6 +113,16 @@ def _next_state(services: Services, claim: Claim, error: Exception) -> Callable[
         return lambda session: agents.put_back(session, claim, delay_s=2.0**agent.attempts, is_attempt=True)
     crash = f"its {claim.step} step raised {type(error).__name__} {settings.rca_step_attempts} times"
     return lambda session: agents.fail(session, claim, failure_class="unexpected", reason=crash)
+
+
+def is_outage_over(services: Services, claim: Claim) -> bool:
+    """Say whether a provider that is down has been waited for long enough."""
+    return _down_s(claim) >= services.settings.rca_provider_outage_s
+
+
+def _down_s(claim: Claim) -> float:
+    since = claim.agent.outage_since
+    return (claim.claimed_at - since).total_seconds() if since else 0.0
 
 
 def _is_outage(error: TransientError, agent: Agent) -> bool:

@@ -15,7 +15,7 @@ from worker.errors import StorageUnavailableError
 from worker.ops import metrics
 from worker.retention import Retention
 from worker.services import Services
-from worker.storage import agents, leases, outbox
+from worker.storage import agents, children, leases, outbox
 from worker.storage.database import database_now
 
 log = structlog.get_logger()
@@ -74,6 +74,8 @@ class Sweeper:
                 metrics.LEASES_LOST.labels(step=taken_back.step.value).inc()
             wake_ups += agents.expire_deadlines(session)
             agents.settle_cancelled(session)
+        with self._services.database.transaction() as session:
+            wake_ups += children.rejoin_all(session)
             wake_ups += outbox.take_due(session, database_now(session))
         delivering.send_due(self._services, is_memory_lost=is_memory_lost)
         if is_memory_lost:

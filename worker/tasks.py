@@ -23,6 +23,12 @@ def act(agent_id: str, turn_no: int) -> None:
     pipeline.act(get_services(), agent_id, turn_no)
 
 
+@app.task(name="rca.verify")
+def verify(agent_id: str, turn_no: int) -> None:
+    """Try to refute what the agent's report claims."""
+    pipeline.verify(get_services(), agent_id, turn_no)
+
+
 @app.task(name="rca.publish")
 def publish(agent_id: str) -> None:
     """Write the agent's report."""

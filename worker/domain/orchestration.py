@@ -1,6 +1,8 @@
 """What a lead plans, what a sub-agent is told, and what it hands back."""
 
+from collections.abc import Sequence
 from enum import StrEnum
+from fnmatch import fnmatchcase
 
 from pydantic import Field
 
@@ -54,6 +56,10 @@ class Brief(Frozen):
     max_seconds: float
     starting_points: tuple[StartingPoint, ...] = ()
 
+    def allows(self, tool: str) -> bool:
+        """Say whether the role has this tool. Every one may read what was stored."""
+        return tool == "read_artifact" or any(fnmatchcase(tool, pattern) for pattern in self.tools)
+
 
 class PinnedRoutes(Frozen):
     """Where the calls of an orchestrated investigation go, whatever is configured later.
@@ -98,6 +104,16 @@ class Finding(Block):
     follow_ups: tuple[Sentence, ...] = Field(default=(), max_length=10, description="Questions left for others.")
 
 
+MAX_CITED = 30
+
+
+def gathered(reason: str, evidence_ids: Sequence[str]) -> Finding:
+    """Return the finding that code makes for a sub-agent that hands in none: what it looked at, and nothing claimed."""
+    summary = f"No finding was handed in, because {reason}. Results gathered until then: {len(evidence_ids)}."
+    cited = tuple(Citation(evidence_id=i) for i in evidence_ids[:MAX_CITED])
+    return Finding(summary=summary, strength=Strength.INCONCLUSIVE, evidence=cited)
+
+
 class Contribution(Frozen):
     """A sub-agent's finding as it is stored, with who made it.
 
@@ -107,13 +123,21 @@ class Contribution(Frozen):
 
     agent_id: str
     agent_no: int
-    role: str
     wave_no: int
     status: str
-    purpose: str
+    model: str
+    turns: int
+    assignment: Assignment
     finding: Finding | None
     reason: str | None = None
     is_late: bool = False
+
+    @property
+    def missing(self) -> str | None:
+        """Why there is no finding of the model's to rely on; None where there is."""
+        if self.finding is None or self.is_late:
+            return "it was still at work when the time of its wave ran out"
+        return self.reason
 
     @property
     def is_by_model(self) -> bool:

@@ -195,6 +195,24 @@ class Denial(Block):
     reason: str
 
 
+class SubAgent(Block):
+    """One sub-agent and what it contributed; `missing` says why there is nothing of it to rely on, null where there is.
+
+    `strength` is one of strong, moderate, weak and inconclusive.
+    """
+
+    agent_no: int
+    role: str
+    model: str
+    wave_no: int
+    status: str
+    turns: int
+    purpose: str
+    strength: str | None = None
+    summary: str | None = None
+    missing: str | None = None
+
+
 class Report(Submission):
     """The whole report as it is stored and shown."""
 
@@ -216,6 +234,7 @@ class Report(Submission):
     )
     evidence: tuple[Evidence, ...] = ()
     denied: tuple[Denial, ...] = ()
+    sub_agents: tuple[SubAgent, ...] = ()
     notes: tuple[str, ...] = Field(default=(), description="Fallbacks, offline analysis and the like.")
     usage: tuple[UsageLine, ...] = ()
     models: dict[str, str] = Field(default_factory=dict, description="Role to provider/model.")

@@ -30,6 +30,8 @@ class AgentStatus(StrEnum):
     READY_TO_ACT = "ready_to_act"
     ACTING = "acting"
     WAITING_CHILDREN = "waiting_children"
+    AWAITING_VERIFY = "awaiting_verify"
+    VERIFYING = "verifying"
     PUBLISHING = "publishing"
     DONE = "done"
     FAILED = "failed"
@@ -46,6 +48,7 @@ class Step(StrEnum):
     TURN = "turn"
     JUDGE = "judge"
     ACT = "act"
+    VERIFY = "verify"
     PUBLISH = "publish"
 
     @property
@@ -65,6 +68,7 @@ STEPS = {
     Step.TURN: Claimable(AgentStatus.READY, AgentStatus.ASKING),
     Step.JUDGE: Claimable(AgentStatus.AWAITING_JUDGE, AgentStatus.JUDGING),
     Step.ACT: Claimable(AgentStatus.READY_TO_ACT, AgentStatus.ACTING),
+    Step.VERIFY: Claimable(AgentStatus.AWAITING_VERIFY, AgentStatus.VERIFYING),
     Step.PUBLISH: Claimable(AgentStatus.PUBLISHING, AgentStatus.PUBLISHING),
 }
 """A step is claimed while its agent has the waiting status and no claim token."""
@@ -84,10 +88,13 @@ class Queue(StrEnum):
     QUARANTINE = "quarantine"
 
 
+_QUEUES = {Step.JUDGE: Queue.GUARDRAIL, Step.ACT: Queue.TOOLS, Step.VERIFY: Queue.RCA, Step.PUBLISH: Queue.REPORTS}
+
+
 def queue_of(step: Step, kind: AgentKind) -> Queue:
     if step is Step.TURN:
         return Queue.SUBAGENTS if kind is AgentKind.SUB else Queue.RCA
-    return {Step.JUDGE: Queue.GUARDRAIL, Step.ACT: Queue.TOOLS, Step.PUBLISH: Queue.REPORTS}[step]
+    return _QUEUES[step]
 
 
 class DeliveryStatus(StrEnum):

@@ -14,13 +14,15 @@ class ToolOutput:
     """What a tool found.
 
     `text` is what the model reads: for the built-in tools one JSON object (`query`, `window`, `rows`,
-    `row_count`, `total_rows` …). `entities` are the names of services and the like that the text is about.
+    `row_count`, `total_rows` …). `entities` are the names of services and the like that the text is about;
+    `row_count` is None where it is not made of rows.
     """
 
     text: str
     window: TimeWindow | None = None
     entities: tuple[str, ...] = ()
     series: tuple[Series, ...] = ()
+    row_count: int | None = None
 
 
 @dataclass(frozen=True)

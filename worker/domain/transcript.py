@@ -7,13 +7,18 @@ from typing import Any
 from worker.domain.conversation import AssistantMessage, Route
 from worker.domain.ids import AgentId, InvestigationId
 from worker.domain.incident import IncidentEvent, TimeWindow
+from worker.domain.orchestration import Brief
 from worker.domain.report import Series
-from worker.domain.states import AgentKind, AgentStatus, Step, ToolCallStatus
+from worker.domain.states import AgentKind, AgentStatus, Purpose, Step, ToolCallStatus
 
 
 @dataclass(frozen=True)
 class Agent:
-    """A snapshot of one agent's row, taken when its step was claimed."""
+    """A snapshot of one agent's row, taken when its step was claimed.
+
+    `wave_no` counts a lead's waves of sub-agents so far, and says of a sub-agent which one is its; only that has a
+    `parent_id`, a `brief` and its own beginning.
+    """
 
     id: AgentId
     investigation_id: InvestigationId
@@ -30,6 +35,11 @@ class Agent:
     losses: int
     outage_since: datetime | None
     partial: str | None
+    parent_id: AgentId | None = None
+    wave_no: int = 0
+    brief: Brief | None = None
+    note: str | None = None
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class ToolCall:
-    """One tool call. `text` is what the model is told; `command` is set where it is a shell command."""
+    """One tool call. `text` is what the model is told; `command` is set where it is a shell command.
+
+    `repeats` is the evidence id of the call whose result stands for this one, another agent's perhaps. `row_count` is
+    None where the tool counts no rows.
+    """
 
     seq: int
     evidence_id: str
@@ -61,6 +75,7 @@ class ToolCall:
     window: TimeWindow | None = None
     entities: tuple[str, ...] = ()
     series: tuple[Series, ...] = ()
+    row_count: int | None = None
     duration_ms: int | None = None
     finished_at: datetime | None = None
 
@@ -76,6 +91,7 @@ class Turn:
     message: AssistantMessage
     note: str | None = None
     heard_alert_no: int | None = None
+    purpose: Purpose = Purpose.RCA
     stop_reason: str = ""
     model: str = ""
     notes: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from worker.domain.conversation import Price, Usage
 from worker.domain.incident import Budget
+from worker.domain.orchestration import Brief
 from worker.domain.transcript import Amount, Limits, Spent
 
 OUTPUT_TOKENS_EXPECTED = 2000
@@ -150,6 +151,17 @@ def check_aside(limits: Limits, spent: Spent, call: NextCall, *, kept: Amount, d
         for cap in (*_own(limits, spent), *days)
     )
     return _narrowest((*amounts, _time_bound(limits.max_seconds, spent.elapsed_s)))
+
+
+def check_sub_agent(shared: Bound, brief: Brief, *, turn_no: int, age_s: float) -> Bound:
+    """Return the narrowest of the investigation's bound and those of a sub-agent's own turns and time."""
+    turns = _bound(brief.max_turns - turn_no + 1, 1, f"its budget of {brief.max_turns} turns")
+    return _narrowest((shared, turns, _time_bound(brief.max_seconds, age_s)))
+
+
+def synthesis_of(call: NextCall) -> Amount:
+    """Return what is kept for the lead while a sub-agent asks: twice its own call, for the lead reads them all."""
+    return call.amount + call.amount
 
 
 def find_reached(days: Iterable[Cap], *, opening: Amount = NOTHING) -> Cap | None:

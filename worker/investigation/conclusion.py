@@ -7,12 +7,25 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from worker.domain.incident import IncidentEvent, TimeWindow
-from worker.domain.report import CheckFailure, Confidence, Denial, Evidence, Gap, Report, Submission, UsageLine
+from worker.domain.orchestration import Contribution
+from worker.domain.report import (
+    CheckFailure,
+    Confidence,
+    Denial,
+    Evidence,
+    Gap,
+    Report,
+    SubAgent,
+    Submission,
+    UsageLine,
+    Verification,
+)
 from worker.domain.states import ReportVerdict, ToolCallStatus
-from worker.investigation.claims import check_claims
+from worker.investigation.claims import CheckedClaims, check_claims
 from worker.investigation.submission import SUBMIT_REPORT as SUBMIT_REPORT
 from worker.investigation.submission import parse_submission as parse_submission
 from worker.investigation.submission import salvage as salvage
+from worker.investigation.verification import apply_verification
 
 MAX_GAPS = 50
 """As many as the report's schema holds."""
@@ -44,6 +57,8 @@ class Material:
     full_texts: Mapping[str, str] = field(default_factory=dict)
     known_entities: Collection[str] = ()
     denials: tuple[Denial, ...] = ()
+    contributions: tuple[Contribution, ...] = ()
+    verification: Verification | None = None
     notes: tuple[str, ...] = ()
     usage: tuple[UsageLine, ...] = ()
     models: Mapping[str, str] = field(default_factory=dict)
@@ -52,21 +67,35 @@ class Material:
     turns: int = 0
     duration_s: float | None = None
 
+    def text_of(self, evidence_id: str) -> str:
+        """Return the whole text of a result; empty for one that is not there."""
+        return self.full_texts.get(evidence_id, "")
+
+    def checked(self) -> CheckedClaims | None:
+        """Return what was handed in after the claim check; None where nothing was."""
+        if self.submission is None:
+            return None
+        return check_claims(
+            self.submission,
+            evidence={e.id: e for e in self.evidence},
+            full_text=self.text_of,
+            window=self.window,
+            known_entities=self.known_entities,
+        )
+
 
 def conclude(material: Material) -> Report:
-    """Make the report: from the submission after the claim check, or by code from the evidence where there is none."""
-    if material.submission is None:
+    """Make the report: from the submission after claim check and verify pass, or by code where there is none."""
+    checked = material.checked()
+    if checked is None or material.submission is None:
         partial = _shortened((material.partial or "").strip(" .") or "the model handed in no report")
         return _report(material, write_without_model(material, partial), partial=partial)
-    checked = check_claims(
-        material.submission,
-        evidence={e.id: e for e in material.evidence},
-        full_text=lambda evidence_id: material.full_texts.get(evidence_id, ""),
-        window=material.window,
-        known_entities=material.known_entities,
-    )
-    report = _report(material, checked.submission, partial=material.partial, failures=checked.failures)
-    if checked.verdict is material.submission.verdict:
+    submission, lowered = checked.submission, checked.failures
+    if material.verification is not None:
+        submission, refuted = apply_verification(submission, material.verification)
+        lowered = (*lowered, *refuted)
+    report = _report(material, submission, partial=material.partial, failures=lowered)
+    if submission.verdict is material.submission.verdict:
         return report
     return report.model_copy(update={"submitted_verdict": material.submission.verdict})
 
@@ -89,6 +118,8 @@ def _report(
         check_failures=failures,
         evidence=material.evidence,
         denied=material.denials,
+        sub_agents=tuple(_sub_agent(c) for c in material.contributions),
+        verification=material.verification,
         notes=material.notes,
         usage=material.usage,
         models=dict(material.models),
@@ -101,11 +132,41 @@ def _report(
 
 def _all_gaps(submission: Submission, material: Material) -> tuple[Gap, ...]:
     """Put what the model said it lacks before what the rows show was refused or failed."""
-    gaps = list(dict.fromkeys((*submission.gaps, *_denied_gaps(material.denials), *_failed_gaps(material.evidence))))
+    shown = (
+        *_unfound_gaps(material.contributions),
+        *_denied_gaps(material.denials),
+        *_failed_gaps(material.evidence),
+    )
+    gaps = list(dict.fromkeys((*submission.gaps, *shown)))
     if len(gaps) <= MAX_GAPS:
         return tuple(gaps)
     rest = Gap(wanted=f"{len(gaps) - MAX_GAPS + 1} more", reason="not listed here; see the evidence")
     return (*gaps[: MAX_GAPS - 1], rest)
+
+
+def _unfound_gaps(contributions: tuple[Contribution, ...]) -> list[Gap]:
+    """Name what a sub-agent was to find and did not hand in."""
+    return [
+        Gap(wanted=f"{c.assignment.role}: {_shortened(c.assignment.purpose)}", reason=_shortened(c.missing))
+        for c in contributions
+        if c.missing
+    ]
+
+
+def _sub_agent(contribution: Contribution) -> SubAgent:
+    finding, assignment = contribution.finding, contribution.assignment
+    return SubAgent(
+        agent_no=contribution.agent_no,
+        role=assignment.role,
+        model=contribution.model,
+        wave_no=contribution.wave_no,
+        status=contribution.status,
+        turns=contribution.turns,
+        purpose=assignment.purpose,
+        strength=finding.strength if finding else None,
+        summary=finding.summary if finding else None,
+        missing=contribution.missing,
+    )
 
 
 def _denied_gaps(denials: tuple[Denial, ...]) -> list[Gap]:

@@ -18,10 +18,12 @@ from worker.domain.conversation import (
 from worker.domain.incident import TimeWindow
 from worker.domain.states import ToolCallStatus
 from worker.domain.transcript import JoinedAlert, News, ToolCall, Transcript, Turn
+from worker.investigation import loops
 from worker.investigation.budget import CHARS_PER_TOKEN, Bound, Stage, expected_tokens
+from worker.investigation.endings import REPORT, Ending
 from worker.investigation.fence import fence
+from worker.investigation.planning import PLANNING_TOOLS
 from worker.investigation.prompts import prompt_version, render_prompt
-from worker.investigation.submission import SUBMIT_REPORT
 
 WINDOW_SHARE = 0.7
 """Old outputs shrink when the conversation would fill more of the context window than this."""
@@ -29,39 +31,51 @@ FREED_SHARE = 0.2
 """So much of the window is made free at a time: in between, what was said stays as the provider has cached it."""
 KEPT_TURNS = 2
 """The newest turns are never shrunk."""
-PROMPTS = ("investigator", "incident", "news", "resolved", "nudge", "last_turn")
+PROMPTS = (
+    *("investigator", "lead", "sub_agent", "incident", "assignment"),
+    *("news", "resolved", "nudge", "empty_results", "last_turn"),
+)
 JOINED_CHARS = 300
 """What is told of the description of an alert that joins."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What the first message tells: the window, and which sources there are."""
+    """What the first messages tell: who is asked, the window, which sources there are, and what is the task."""
 
     nonce: str
     window: TimeWindow
     sources: Mapping[str, str]
+    system: str = ""
+    task: str = ""
+
+    @property
+    def system_text(self) -> str:
+        return self.system or render_prompt("investigator")
 
 
 @dataclass(frozen=True)
 class Draft:
-    """What a call is made of, whatever its budget then allows."""
+    """What a call is made of, whatever its budget then allows; `forced` is a tool it must use."""
 
     transcript: Transcript
     scene: Scene
     tools: tuple[ToolDefinition, ...]
     route: Route
+    ending: Ending = REPORT
+    forced: str | None = None
 
 
 def build_request(draft: Draft, bound: Bound) -> ModelRequest:
     """Return the next call: everything said so far, with the tools that may still be used."""
     is_last = bound.stage is Stage.LAST
-    note = note_before(draft.transcript, bound, draft.scene.nonce)
+    note = note_before(draft, bound)
     said = build_messages(_fitted(draft.transcript, draft.route), draft.scene)
+    ending = draft.ending.tool
     return ModelRequest(
         messages=(*said, UserMessage(text=note)) if note else said,
-        tools=(SUBMIT_REPORT,) if is_last else (*draft.tools, SUBMIT_REPORT),
-        forced_tool=SUBMIT_REPORT.name if is_last else None,
+        tools=(ending,) if is_last else (*draft.tools, ending),
+        forced_tool=ending.name if is_last else draft.forced,
         max_output_tokens=draft.route.max_output_tokens,
     )
 
@@ -86,21 +100,26 @@ def prompt_versions() -> dict[str, str]:
 
 def build_messages(transcript: Transcript, scene: Scene) -> tuple[Message, ...]:
     """Return system prompt, incident, and every finished turn with its results."""
-    first = render_prompt("incident", window=_iso(scene.window), incident=_incident(transcript, scene))
-    opening = (SystemMessage(text=render_prompt("investigator")), UserMessage(text=first))
+    first = render_prompt("incident", window=told(scene.window), incident=_incident(transcript, scene))
+    task = (UserMessage(text=scene.task),) if scene.task else ()
+    opening = (SystemMessage(text=scene.system_text), UserMessage(text=first), *task)
     return (*opening, *(m for turn in transcript.turns for m in _turn_messages(turn, scene.nonce)))
 
 
-def note_before(transcript: Transcript, bound: Bound, nonce: str) -> str | None:
+def note_before(draft: Draft, bound: Bound) -> str | None:
     """Return what the user side says before the next turn, if anything: what joined meanwhile, what to do now."""
-    last = transcript.last_turn
-    said = [_news(transcript.news, nonce)] if transcript.news is not None and transcript.news.count else []
+    transcript, tool = draft.transcript, draft.ending.tool.name
+    said = []
+    if transcript.news is not None and transcript.news.count:
+        said.append(_news(transcript.news, draft.scene.nonce))
     if transcript.resolved_at is not None:
         said += _unsaid(render_prompt("resolved", at=_moment(transcript.resolved_at)), transcript)
+    for idle in loops.find_idle_tools(transcript):
+        said += _unsaid(render_prompt("empty_results", tool=idle), transcript)
     if bound.stage is Stage.LAST:
-        said.append(render_prompt("last_turn", reason=bound.reason))
-    elif last is not None and not last.calls:
-        said.append(render_prompt("nudge"))
+        said.append(render_prompt("last_turn", reason=bound.reason, tool=tool))
+    elif transcript.last_turn is not None and not transcript.last_turn.calls:
+        said.append(render_prompt("nudge", tool=tool))
     return "\n\n".join(said) or None
 
 
@@ -135,7 +154,7 @@ def _incident(transcript: Transcript, scene: Scene) -> str:
         mode="json", exclude={"raw", "llm", "model", "idempotency_key", "resolved", "budget"}
     )
     event["started_at"] = _moment(transcript.started_at)
-    payload = {"event": event, "window": _iso(scene.window), "sources": dict(scene.sources)}
+    payload = {"event": event, "window": told(scene.window), "sources": dict(scene.sources)}
     return fence(json.dumps(payload, indent=1, ensure_ascii=False), scene.nonce)
 
 
@@ -145,10 +164,12 @@ def _turn_messages(turn: Turn, nonce: str) -> tuple[Message, ...]:
 
 
 def _result(call: ToolCall, nonce: str) -> ToolMessage:
+    """Tell a result with the id to cite: that of the call that ran. A plan's result is no evidence."""
+    cite = "" if call.tool in PLANNING_TOOLS else f"evidence_id: {call.repeats or call.evidence_id}\n"
     return ToolMessage(
         request_id=call.request_id,
         name=call.tool,
-        text=f"evidence_id: {call.evidence_id}\n{fence(call.text or '', nonce)}",
+        text=f"{cite}{fence(call.text or '', nonce)}",
         is_error=call.status is not ToolCallStatus.SUCCEEDED,
     )
 
@@ -185,7 +206,8 @@ def _shrunk(call: ToolCall) -> ToolCall:
     return replace(call, text=f"[taken out to save room; read_artifact(id={call.artifact_id!r}) returns it whole]")
 
 
-def _iso(window: TimeWindow) -> dict[str, str]:
+def told(window: TimeWindow) -> dict[str, str]:
+    """Write a window as models are told it."""
     return {"start": _moment(window.start), "end": _moment(window.end)}
 
 

@@ -1,7 +1,6 @@
 """What a model hands in as its report: the tool it calls, how that is read, what is kept of a wrong one."""
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,11 +10,9 @@ from worker.domain.conversation import JsonObject, ToolDefinition
 from worker.domain.report import Category, Confidence, Submission
 from worker.domain.states import ReportVerdict
 from worker.errors import ToolInputError
+from worker.investigation.arguments import explain, tidied
 
 TOOL_NAME = "submit_report"
-MAX_ERRORS_TOLD = 15
-"""More than a model mends in one turn."""
-
 _ROUNDS = 25
 _CUT = object()
 _LISTS = ("root_causes", "contributing_factors", "timeline", "ruled_out", "gaps", "suggestions")
@@ -61,64 +58,11 @@ def parse_submission(arguments: JsonObject) -> Submission:
     try:
         return Submission.model_validate(_tidied(arguments))
     except ValidationError as error:
-        raise ToolInputError(_explain(error)) from error
-
-
-def _explain(error: ValidationError) -> str:
-    details = error.errors(include_url=False, include_context=False)
-    lines = [f"- {_path(d['loc'])}: {d['msg']}" for d in details[:MAX_ERRORS_TOLD]]
-    if len(details) > MAX_ERRORS_TOLD:
-        lines.append(f"- and {len(details) - MAX_ERRORS_TOLD} more")
-    return "\n".join(("The report was not accepted. Call submit_report again with these fields mended:", *lines))
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    parts = [f"[{p}]" if isinstance(p, int) else f".{p}" for p in location]
-    return "".join(parts).lstrip(".") or "(the whole report)"
+        raise ToolInputError(explain(error, TOOL_NAME)) from error
 
 
 def _tidied(arguments: JsonObject) -> JsonObject:
-    """Read what models often send and clearly mean: lists as JSON text, null for nothing, bare evidence ids."""
-    tidy = {name: _decoded(value) if name in _LISTS else value for name, value in arguments.items()}
-    tidy = {name: value for name, value in tidy.items() if value is not None}
-    tidy |= {name: tidy[name].strip().lower() for name in ("verdict", "confidence") if _is_text(tidy.get(name))}
-    for name in _LISTS:
-        if isinstance(tidy.get(name), list):
-            tidy[name] = [_tidied_item(item) for item in tidy[name]]
-    return tidy
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _decoded(value: Any) -> Any:
-    if not isinstance(value, str) or not value.lstrip().startswith("["):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value  # the validation names the field
-
-
-def _tidied_item(item: Any) -> Any:
-    if not isinstance(item, dict):
-        return item
-    tidy = {name: value for name, value in item.items() if value is not None}
-    if isinstance(tidy.get("evidence"), list):
-        tidy["evidence"] = [{"evidence_id": c} if isinstance(c, str) else c for c in tidy["evidence"]]
-    if isinstance(tidy.get("at"), str):
-        tidy["at"] = _with_zone(tidy["at"])
-    return tidy
-
-
-def _with_zone(text: str) -> Any:
-    """Take a time without a zone as UTC, as every time told to the model is."""
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        return text
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return tidied(arguments, lists=_LISTS, words=("verdict", "confidence"))
 
 
 def salvage(arguments: JsonObject) -> Submission | None:

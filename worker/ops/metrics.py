@@ -32,6 +32,9 @@ INVESTIGATION_SECONDS = _histogram(
 )
 INVESTIGATIONS = _gauge("investigations", "Investigations by status, from the database.", "status")
 
+SUB_AGENTS = _counter("sub_agents", "Sub-agents created.", "role")
+FINDINGS = _counter("findings", "Findings, by who made them.", "role", "by")  # model, code
+
 # Steps
 STEPS = _counter("steps", "Steps that ended.", "step", "outcome")  # stored, lease_lost, or the reason of the error
 STEP_RETRIES = _counter("step_retries", "Steps put back to be tried again.", "step", "reason")
@@ -62,6 +65,7 @@ DAY_INVESTIGATIONS_HELD = _gauge("day_investigations_held", "Queued investigatio
 
 # Tools and guardrails
 TOOL_CALLS = _counter("tool_calls", "Tool calls that ended.", "tool", "status")
+SHARED_CALLS = _counter("shared_calls", "Tool calls answered by what another agent had asked.", "tool")
 TOOL_CALL_SECONDS = _histogram("tool_call_seconds", "One tool call.", "tool", buckets=_CALL_BUCKETS_S)
 JUDGE_VERDICTS = _counter("judge_verdicts", "What the judge said.", "verdict")
 DENIALS = _counter("denials", "Tool calls a guardrail refused.", "layer")

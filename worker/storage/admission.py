@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 from worker.domain.conversation import Route
 from worker.domain.ids import new_id
 from worker.domain.incident import IncidentEvent
+from worker.domain.orchestration import PinnedRoutes
 from worker.domain.states import AgentKind, AgentStatus, InvestigationStatus
 from worker.domain.transcript import Limits
-from worker.storage import outbox, queue, transcripts
+from worker.storage import outbox, queue, resuming
 from worker.storage.database import database_now, serialise
 from worker.storage.outbox import WakeUp
 from worker.storage.queue import Room
@@ -21,10 +22,14 @@ from worker.storage.tables import AgentRow, IncidentRow, InvestigationRow
 
 @dataclass(frozen=True)
 class Routes:
-    """Where an agent's calls go: its own, and its judge's (None: no judge)."""
+    """Where an agent's calls go: its own, and its judge's (None: no judge).
+
+    `pinned` are all routes of an investigation with sub-agents; None where one agent investigates.
+    """
 
     model: Route
     judge: Route | None
+    pinned: PinnedRoutes | None = None
 
 
 MayRun = Callable[[Session, InvestigationRow], bool]
@@ -51,18 +56,20 @@ def _lock_queued(session: Session, investigation_id: str) -> InvestigationRow | 
     return session.scalar(wanted.with_for_update())
 
 
-def admit(session: Session, row: InvestigationRow, routes: Routes, *, limits: Limits) -> WakeUp | None:
-    """Start the investigation: its limits as they are now, its agent, and the message for its first step."""
+def admit(session: Session, row: InvestigationRow, routes: Routes, *, limits: Limits) -> list[WakeUp]:
+    """Start the investigation: its limits as they are now, its agent, and the messages for the first steps."""
     now = database_now(session)
     row.status, row.admitted_at = InvestigationStatus.RUNNING, now
     row.limits = asdict(limits)
     row.deadline_at = now + timedelta(seconds=limits.max_seconds)
+    row.routes = routes.pinned.model_dump(mode="json") if routes.pinned else None
+    kind = AgentKind.LEAD if routes.pinned else AgentKind.SINGLE
     agent = AgentRow(
         id=new_id("agt"),
         investigation_id=row.id,
         agent_no=0,
-        kind=AgentKind.SINGLE,
-        role="single",
+        kind=kind,
+        role=kind,
         status=AgentStatus.READY,
         turn_no=1,
         nonce=new_id("n")[-12:],
@@ -76,20 +83,5 @@ def admit(session: Session, row: InvestigationRow, routes: Routes, *, limits: Li
     )
     session.add(agent)
     session.flush()
-    if row.retry_of:
-        _resume(session, agent, row.retry_of)
-    return outbox.owe(session, agent, now)
-
-
-def _resume(session: Session, agent: AgentRow, retry_of: str) -> None:
-    """Go on from the last finished turn of the attempt before: its rows are copied, the old ones stay."""
-    earlier = session.scalar(
-        select(AgentRow).where(AgentRow.investigation_id == retry_of, AgentRow.parent_id.is_(None))
-    )
-    if earlier is None:
-        return
-    transcripts.copy(session, earlier.id, agent.id)
-    agent.turn_no, agent.nonce = earlier.turn_no, earlier.nonce
-    agent.status = earlier.resume_status or AgentStatus.READY
-    agent.partial = earlier.partial
-    session.flush()
+    resumed = resuming.resume(session, agent, row) if row.retry_of else []
+    return [wake_up for wake_up in (outbox.owe(session, agent, now), *resumed) if wake_up]

@@ -9,10 +9,12 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from worker.domain.conversation import Route
 from worker.domain.ids import AgentId, InvestigationId
+from worker.domain.orchestration import Brief
+from worker.domain.report import Verification
 from worker.domain.states import STEPS, AgentKind, AgentStatus, InvestigationStatus, Step, step_of
 from worker.domain.transcript import Agent, Claim
 from worker.errors import LeaseLostError, StepCancelledError
-from worker.storage import investigations, outbox, usage
+from worker.storage import children, findings, investigations, outbox, usage
 from worker.storage.database import database_now, serialise
 from worker.storage.outbox import LOSSES_TO_QUARANTINE, WakeUp
 from worker.storage.tables import AgentRow
@@ -41,6 +43,11 @@ def to_agent(row: AgentRow) -> Agent:
         losses=row.losses,
         outage_since=row.outage_since,
         partial=row.partial,
+        parent_id=AgentId(row.parent_id) if row.parent_id else None,
+        wave_no=row.wave_no or 0,
+        brief=Brief.model_validate(row.brief) if row.brief else None,
+        note=row.note,
+        created_at=row.created_at,
     )
 
 
@@ -109,6 +116,7 @@ def advance(
     row.status = to
     if to.is_final:
         row.finished_at = now
+        children.dismiss(session, row.id)
     session.flush()
     return outbox.owe(session, row, now)
 
@@ -127,10 +135,15 @@ def put_back(
     return _release(session, row, now)
 
 
-def fail(session: Session, claim: Claim, *, failure_class: str, reason: str) -> None:
-    """End the agent, and with it its investigation; remember where it stood so that a retry goes on from there."""
+def fail(session: Session, claim: Claim, *, failure_class: str, reason: str) -> WakeUp | None:
+    """End the agent, and with it its investigation; remember where it stood so that a retry goes on from there.
+
+    A sub-agent ends alone: its failure is a finding, and the last one's wakes the lead.
+    """
+    lead = children.lock_lead(session, claim.agent)
     row, now = hold(session, claim), database_now(session)
     _end(session, row, AgentStatus.FAILED, now, failure_class=failure_class, reason=reason)
+    return children.rejoin(session, lead)
 
 
 def take_back_expired(session: Session, *, limit: int = 200) -> list[WakeUp]:
@@ -165,15 +178,21 @@ def renew(session: Session, tokens: list[str], lease: timedelta) -> set[str]:
 
 
 def expire_deadlines(session: Session, *, limit: int = 200) -> list[WakeUp]:
-    """Send agents whose time is up to publish what they have; one that waits for its provider fails."""
+    """Send agents whose time is up to publish what they have; one that waits for its provider fails.
+
+    A sub-agent has nothing to publish: it ends.
+    """
     row, now = AgentRow, database_now(session)
-    waiting = [AgentStatus.READY, AgentStatus.AWAITING_JUDGE, AgentStatus.READY_TO_ACT]
+    waiting = [c.waiting for step, c in STEPS.items() if step is not Step.PUBLISH]
     late = select(row).where(row.status.in_(waiting), row.claim_token.is_(None), row.deadline_at <= now)
     wake_ups = []
     for agent in session.scalars(late.limit(limit).with_for_update(skip_locked=True)).all():
         if agent.outage_since is not None:
             reason = "the provider stayed down until the investigation's deadline"
             _end(session, agent, AgentStatus.FAILED, now, failure_class="provider_unavailable", reason=reason)
+            continue
+        if agent.kind == AgentKind.SUB:
+            _end(session, agent, AgentStatus.FAILED, now, failure_class="time_ran_out")
             continue
         agent.status, agent.not_before = AgentStatus.PUBLISHING, now
         agent.partial = agent.partial or "the investigation's time ran out"
@@ -186,7 +205,7 @@ def cancel_all(session: Session, investigation_id: str) -> None:
     """Ask every agent of the investigation to end; those that nobody runs end at once."""
     now = database_now(session)
     own = (AgentRow.investigation_id == investigation_id, AgentRow.finished_at.is_(None))
-    live = select(AgentRow).where(*own, AgentRow.cancel_requested_at.is_(None))
+    live = select(AgentRow).where(*own, AgentRow.cancel_requested_at.is_(None)).order_by(AgentRow.agent_no)
     for row in session.scalars(live.with_for_update()).all():
         row.cancel_requested_at = now
         if row.claim_token is None:
@@ -201,6 +220,12 @@ def cancel_agent(session: Session, agent_id: str) -> None:
     row.cancel_requested_at = database_now(session)
     if row.claim_token is None:
         _end(session, row, AgentStatus.CANCELLED, row.cancel_requested_at)
+
+
+def read_verification(session: Session, agent_id: str) -> Verification | None:
+    """Return what the verify pass said of the agent's report; None where there was none."""
+    said = session.scalar(select(AgentRow.verification).where(AgentRow.id == agent_id))
+    return Verification.model_validate(said) if said else None
 
 
 def is_cancelled(session: Session, claim: Claim) -> bool:
@@ -258,11 +283,17 @@ def _end(
     reason: str | None = None,
 ) -> None:
     step = step_of(AgentStatus(row.status))
-    row.resume_status = STEPS[step].waiting if step else row.resume_status
+    waits = AgentStatus.WAITING_CHILDREN if row.status == AgentStatus.WAITING_CHILDREN else row.resume_status
+    row.resume_status = STEPS[step].waiting if step else waits
     row.status, row.finished_at = status, now
     row.claim_token = row.lease_until = None
     usage.release(session, row.id)
     outbox.forget(session, row.id)
     session.flush()
+    if row.kind == AgentKind.SUB:
+        what = "it was cancelled" if status is AgentStatus.CANCELLED else f"it failed ({failure_class})"
+        findings.add_by_code(session, row, what)
+        return
+    children.dismiss(session, row.id)
     final = InvestigationStatus.FAILED if status is AgentStatus.FAILED else InvestigationStatus.CANCELLED
     investigations.finish(session, row.investigation_id, final, failure_class=failure_class, reason=reason)

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from worker.domain.states import InvestigationStatus
 from worker.errors import NotFoundError, UserError
 from worker.storage import agents, investigations
-from worker.storage.tables import IncidentRow, InvestigationRow
+from worker.storage.tables import AgentRow, IncidentRow, InvestigationRow
 
 RETRIED = (InvestigationStatus.FAILED, InvestigationStatus.CANCELLED)
 
@@ -17,6 +17,18 @@ def cancel(session: Session, investigation_id: str, *, user_path: str = "/") -> 
     if InvestigationStatus(row.status).is_final:
         raise UserError(f"investigation {investigation_id} is {row.status} already: there is nothing to cancel")
     end(session, investigation_id)
+
+
+def cancel_agent(session: Session, investigation_id: str, *, agent_no: int, user_path: str = "/") -> None:
+    """End one sub-agent. Raises `UserError` if it has ended, `NotFoundError` if there is none of this number."""
+    investigations.get(session, investigation_id, user_path=user_path)
+    row = AgentRow
+    found = session.scalar(select(row).where(row.investigation_id == investigation_id, row.agent_no == agent_no))
+    if found is None or found.parent_id is None:
+        raise NotFoundError(f"investigation {investigation_id} has no sub-agent {agent_no}; `rca follow` lists them")
+    if found.finished_at is not None:
+        raise UserError(f"sub-agent {agent_no} of {investigation_id} is {found.status} already")
+    agents.cancel_agent(session, found.id)
 
 
 def end(session: Session, investigation_id: str) -> None:

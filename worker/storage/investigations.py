@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from worker.domain.ids import new_id
 from worker.domain.incident import covers_path
+from worker.domain.orchestration import PinnedRoutes
 from worker.domain.states import InvestigationStatus, ReportVerdict
 from worker.errors import NotFoundError
 from worker.storage import queue
@@ -68,6 +69,17 @@ def get(session: Session, investigation_id: str, *, user_path: str = "/") -> Inv
     if row is None or not covers_path(user_path, row.user_path):
         raise NotFoundError(f"there is no investigation {investigation_id!r}; `rca investigations list` shows all")
     return row
+
+
+def pinned_routes(session: Session, investigation_id: str) -> PinnedRoutes:
+    """Return the routes that an investigation with sub-agents keeps to its last call."""
+    return PinnedRoutes.model_validate(session.get_one(InvestigationRow, investigation_id).routes)
+
+
+def route_notes(session: Session, investigation_id: str) -> tuple[str, ...]:
+    """Return what a reader should know of the routes that were pinned."""
+    routes = session.get_one(InvestigationRow, investigation_id).routes
+    return PinnedRoutes.model_validate(routes).notes if routes else ()
 
 
 def latest_of(session: Session, incident_id: str) -> InvestigationRow | None:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session, aliased
 
 from worker.storage.tables import AgentRow, AlertRow, Base, IncidentRow, InvestigationRow
 
-OF_AGENTS = ("outbox", "tool_calls", "turns")
+OF_AGENTS = ("outbox", "tool_calls", "turns", "findings", "shared_calls")
 OF_INVESTIGATIONS = ("artifacts", "reports", "deliveries", "llm_usage")
 OTHERS = ("agents", "investigations", "alerts", "incidents")
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Float, ForeignKey, Index, Integer, MetaData, String, UniqueConstraint, text
+from sqlalchemy import BigInteger, Boolean, Float, ForeignKey, Index, Integer, MetaData, String, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from worker.storage.types import Json, Prose, UtcDateTime
@@ -101,10 +101,15 @@ class InvestigationRow(Base):
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     cancel_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     limits: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    routes: Mapped[dict[str, Any] | None] = mapped_column(Json)
 
 
 class AgentRow(Base):
-    """One model conversation and where its step machine stands."""
+    """One model conversation and where its step machine stands.
+
+    `wave_no` counts a lead's waves of sub-agents, and says of a sub-agent which one is its. `brief` is what a
+    sub-agent was told, `note` why the conversation is what it is, `verification` what the verify pass said.
+    """
 
     __tablename__ = "agents"
     __table_args__ = (Index("ix_agents_lease", "claim_token", "lease_until"),)
@@ -130,6 +135,10 @@ class AgentRow(Base):
     outage_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
     partial: Mapped[str | None] = mapped_column(Prose)
     resume_status: Mapped[str | None] = mapped_column(Word)
+    wave_no: Mapped[int | None] = mapped_column(Integer)
+    brief: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    note: Mapped[str | None] = mapped_column(Prose)
+    verification: Mapped[dict[str, Any] | None] = mapped_column(Json)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
@@ -137,7 +146,8 @@ class AgentRow(Base):
 class TurnRow(Base):
     """One finished model call: what was said to it beyond the rows before, and what it answered.
 
-    `heard_alert_no` is the newest alert of the incident that its agent had been told of by then.
+    `heard_alert_no` is the newest alert of the incident that its agent had been told of by then; no `purpose` is that
+    of a single agent.
     """
 
     __tablename__ = "turns"
@@ -146,6 +156,7 @@ class TurnRow(Base):
     turn_no: Mapped[int] = mapped_column(Integer, primary_key=True)
     note: Mapped[str | None] = mapped_column(Prose)
     heard_alert_no: Mapped[int | None] = mapped_column(Integer)
+    purpose: Mapped[str | None] = mapped_column(Word)
     message: Mapped[dict[str, Any]] = mapped_column(Json)
     stop_reason: Mapped[str] = mapped_column(Word)
     model: Mapped[str] = mapped_column(Prose)
@@ -177,8 +188,35 @@ class ToolCallRow(Base):
     window: Mapped[dict[str, Any] | None] = mapped_column(Json)
     entities: Mapped[list[str]] = mapped_column(Json)
     series: Mapped[list[dict[str, Any]]] = mapped_column(Json)
+    row_count: Mapped[int | None] = mapped_column(Integer)
     duration_ms: Mapped[int | None] = mapped_column(Integer)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class FindingRow(Base):
+    """What a sub-agent found; `reason` says why code wrote it, None where the model handed it in."""
+
+    __tablename__ = "findings"
+
+    agent_id: Mapped[str] = mapped_column(ForeignKey("agents.id"), primary_key=True)
+    investigation_id: Mapped[str] = mapped_column(ForeignKey("investigations.id"), index=True)
+    body: Mapped[dict[str, Any]] = mapped_column(Json)
+    reason: Mapped[str | None] = mapped_column(Prose)
+    is_late: Mapped[bool] = mapped_column(Boolean, default=False)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class SharedCallRow(Base):
+    """Which tool call of an investigation stands for all that are the same, and whose claim it runs under."""
+
+    __tablename__ = "shared_calls"
+
+    investigation_id: Mapped[str] = mapped_column(ForeignKey("investigations.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    agent_id: Mapped[str] = mapped_column(ForeignKey("agents.id"), index=True)
+    turn_no: Mapped[int] = mapped_column(Integer)
+    seq: Mapped[int] = mapped_column(Integer)
+    claim_token: Mapped[str] = mapped_column(Id)
 
 
 class ArtifactRow(Base):

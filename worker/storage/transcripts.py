@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from worker.domain.conversation import AssistantMessage
 from worker.domain.incident import IncidentEvent, TimeWindow
 from worker.domain.report import Series
-from worker.domain.states import ToolCallStatus
+from worker.domain.states import AgentKind, Purpose, ToolCallStatus
 from worker.domain.transcript import Agent, Claim, ToolCall, Transcript, Turn
 from worker.storage import alerts
 from worker.storage.database import database_now
@@ -38,8 +38,14 @@ def load(session: Session, agent_id: str) -> Transcript:
 
 
 def load_for_turn(session: Session, agent: Agent) -> Transcript:
-    """Return everything the agent was told and said, with what it has to be told before its next turn."""
+    """Return everything the agent was told and said, with what it has to be told before its next turn.
+
+    What a single agent was asked as a lead is none of its conversation.
+    """
     transcript = load(session, agent.id)
+    if agent.kind is AgentKind.SINGLE:
+        own = tuple(t for t in transcript.turns if t.purpose is not Purpose.ORCHESTRATOR)
+        transcript = replace(transcript, turns=own)
     heard, until = transcript.heard, transcript.alert_count
     if until <= heard:
         return transcript
@@ -51,7 +57,7 @@ def calls_of(session: Session, agent_id: str) -> dict[int, tuple[ToolCall, ...]]
     wanted = select(ToolCallRow).where(ToolCallRow.agent_id == agent_id).order_by(ToolCallRow.turn_no, ToolCallRow.seq)
     by_turn: dict[int, tuple[ToolCall, ...]] = {}
     for row in session.scalars(wanted):
-        by_turn[row.turn_no] = (*by_turn.get(row.turn_no, ()), _to_call(row))
+        by_turn[row.turn_no] = (*by_turn.get(row.turn_no, ()), to_call(row))
     return by_turn
 
 
@@ -64,6 +70,7 @@ def add_turn(session: Session, claim: Claim, turn: Turn) -> None:
             turn_no=turn.turn_no,
             note=turn.note,
             heard_alert_no=turn.heard_alert_no,
+            purpose=turn.purpose,
             message=turn.message.model_dump(mode="json"),
             stop_reason=turn.stop_reason,
             model=turn.model,
@@ -77,12 +84,12 @@ def add_turn(session: Session, claim: Claim, turn: Turn) -> None:
         put_call(session, claim, call)
 
 
-def put_call(session: Session, claim: Claim, call: ToolCall) -> None:
-    """Store a tool call as it stands now, over what was stored of it before."""
+def put_call(session: Session, claim: Claim, call: ToolCall, *, turn_no: int | None = None) -> None:
+    """Store a tool call as it stands now, over what was stored of it before; None: of the turn that is claimed."""
     session.merge(
         ToolCallRow(
             agent_id=claim.agent.id,
-            turn_no=claim.agent.turn_no,
+            turn_no=turn_no or claim.agent.turn_no,
             seq=call.seq,
             evidence_id=call.evidence_id,
             request_id=call.request_id,
@@ -98,6 +105,7 @@ def put_call(session: Session, claim: Claim, call: ToolCall) -> None:
             window=call.window.model_dump(mode="json") if call.window else None,
             entities=list(call.entities),
             series=[s.model_dump(mode="json") for s in call.series],
+            row_count=call.row_count,
             duration_ms=call.duration_ms,
             finished_at=database_now(session) if call.status.is_final else None,
         )
@@ -119,6 +127,7 @@ def _to_turn(row: TurnRow, calls: tuple[ToolCall, ...]) -> Turn:
         message=AssistantMessage.model_validate(row.message),
         note=row.note,
         heard_alert_no=row.heard_alert_no,
+        purpose=Purpose(row.purpose) if row.purpose else Purpose.RCA,
         stop_reason=row.stop_reason,
         model=row.model,
         notes=tuple(row.notes),
@@ -127,7 +136,7 @@ def _to_turn(row: TurnRow, calls: tuple[ToolCall, ...]) -> Turn:
     )
 
 
-def _to_call(row: ToolCallRow) -> ToolCall:
+def to_call(row: ToolCallRow) -> ToolCall:
     return ToolCall(
         seq=row.seq,
         evidence_id=row.evidence_id,
@@ -144,6 +153,7 @@ def _to_call(row: ToolCallRow) -> ToolCall:
         window=TimeWindow.model_validate(row.window) if row.window else None,
         entities=tuple(row.entities),
         series=tuple(Series.model_validate(s) for s in row.series),
+        row_count=row.row_count,
         duration_ms=row.duration_ms,
         finished_at=row.finished_at,
     )

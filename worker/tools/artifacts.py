@@ -17,7 +17,7 @@ MAX_PATTERN_CHARS = 200
 
 
 class _ReadArguments(Arguments):
-    id: str = Field(description="the artifact's id, as shown with the shortened output")
+    id: str = Field(description="the artifact's id, as shown with the shortened output, or an evidence id")
     pattern: str | None = Field(
         default=None, max_length=MAX_PATTERN_CHARS, description="only lines with this text, without regard to case"
     )
@@ -28,7 +28,7 @@ class _ReadArguments(Arguments):
 def read_artifact() -> TypedTool[_ReadArguments]:
     return TypedTool(
         name="read_artifact",
-        description="Read a stored tool output by its id: a range of lines, or the lines that hold a text.",
+        description="Read a stored output by its id or evidence id: a range of lines, or the lines that hold a text.",
         arguments=_ReadArguments,
         answer=_read,
     )

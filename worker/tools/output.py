@@ -47,7 +47,7 @@ def render(answer: Answer) -> ToolOutput:
         body["note"] = answer.note
     text = json.dumps(_rounded(body), ensure_ascii=False, separators=(",", ":"))
     names = tuple(dict.fromkeys(e for e in answer.entities if e))
-    return ToolOutput(text=text, window=answer.window, entities=names, series=answer.series)
+    return ToolOutput(text, answer.window, names, answer.series, row_count=len(answer.rows))
 
 
 def iso(moment: datetime | float) -> str:

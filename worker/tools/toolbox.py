@@ -39,6 +39,10 @@ class Toolbox:
             self._tools.setdefault(tool.definition.name, tool)
         self._describe = describe
 
+    def only(self, allows: Callable[[str], bool]) -> "Toolbox":
+        """Return the same with nothing but the tools of allowed names."""
+        return Toolbox([tool for name, tool in self._tools.items() if allows(name)], self._describe)
+
     def definitions(self) -> tuple[ToolDefinition, ...]:
         """Return what a model is offered, always in the same order."""
         return tuple(t.definition for t in self._tools.values())

@@ -2,38 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from tests.builders import STARTED_AT, incident, report_arguments
-from worker.domain.conversation import AssistantMessage, ModelAnswer, Route, StopReason, ToolDefinition, ToolRequest
-from worker.domain.ids import AgentId, InvestigationId
-from worker.domain.states import AgentKind, AgentStatus, ToolCallStatus
-from worker.domain.transcript import Agent, ToolCall, Transcript, Turn
+from tests.builders import report_arguments
+from tests.turns import AGENT, Request, answer_of, earlier, made, transcript_of
+from worker.domain.conversation import ToolDefinition
+from worker.domain.states import AgentStatus, ToolCallStatus
+from worker.domain.transcript import ToolCall, Transcript, Turn
 from worker.guardrails.decision import Decision, DecisionVerdict
 from worker.investigation.budget import Bound, Stage
 from worker.investigation.decisions import Outcome, Rules, find_submission, follow, next_status
 
 LAST = Bound(Stage.LAST, "the budget of 5 turns is nearly spent")
-AGENT = Agent(
-    id=AgentId("agt_1"),
-    investigation_id=InvestigationId("inv_1"),
-    agent_no=0,
-    kind=AgentKind.SINGLE,
-    role="single",
-    status=AgentStatus.ASKING,
-    turn_no=3,
-    nonce="n0nce",
-    route=Route(provider="test", model="m", wire="openai_chat"),
-    judge_route=None,
-    deadline_at=datetime(2026, 3, 1, 13, tzinfo=UTC),
-    attempts=0,
-    losses=0,
-    outage_since=None,
-    partial=None,
-)
 BAD_REPORT = ("submit_report", {"verdict": "certain"})
 GOOD_REPORT = ("submit_report", report_arguments())
 
@@ -54,31 +36,6 @@ def decide(command: str) -> Decision:
     if command.startswith("may"):
         return Decision(DecisionVerdict.ALLOW, "rules", "read-only")
     return Decision(DecisionVerdict.UNDECIDED, "rules", "unproven")
-
-
-Request = tuple[str, dict[str, Any] | None]
-
-
-def answer_of(*requests: Request, text: str = "") -> ModelAnswer:
-    asked = tuple(
-        ToolRequest(id=f"call_{i}", name=name, arguments=arguments, raw_arguments='{"cut' if arguments is None else "")
-        for i, (name, arguments) in enumerate(requests, 1)
-    )
-    message = AssistantMessage(text=text, tool_requests=asked)
-    return ModelAnswer(message=message, stop_reason=StopReason.TOOL_USE if asked else StopReason.END)
-
-
-def transcript_of(*turns: Turn) -> Transcript:
-    return Transcript(incident_id="inc_1", event=incident(), started_at=STARTED_AT, turns=turns)
-
-
-def earlier(turn_no: int, *calls: ToolCall) -> Turn:
-    return Turn(turn_no=turn_no, message=AssistantMessage(), calls=calls)
-
-
-def made(tool: str, arguments: dict[str, Any] | None, status: ToolCallStatus, **fields: Any) -> ToolCall:
-    known = {"seq": 1, "evidence_id": "e1.1", "request_id": "call_1"}
-    return ToolCall(tool=tool, arguments=arguments, status=status, **{**known, **fields})
 
 
 def led_to(

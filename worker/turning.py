@@ -1,0 +1,100 @@
+"""What a turn leaves behind: the answer with its tool calls, what it cost, and whoever goes on from it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from worker import orchestrating, verifying
+from worker.committing import commit
+from worker.domain.conversation import ModelAnswer
+from worker.domain.orchestration import gathered
+from worker.domain.states import AgentKind, AgentStatus, ToolCallStatus
+from worker.domain.transcript import Claim, Turn
+from worker.investigation import budget, loops, messages
+from worker.investigation.budget import Bound
+from worker.investigation.decisions import Outcome
+from worker.ops import metrics
+from worker.parts import Part
+from worker.services import Services
+from worker.storage import findings, transcripts, usage
+from worker.storage.outbox import WakeUp
+from worker.storage.tables import AgentRow
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a model answered, what it cost, and the bound it was asked under."""
+
+    answer: ModelAnswer
+    booking: usage.Call
+    bound: Bound
+
+
+def narrowed(services: Services, part: Part, bound: Bound) -> Bound:
+    """Return the bound of the turn: the incident may be over, or the agent may be going in circles."""
+    is_over = part.transcript.resolved_at is not None and services.settings.rca_on_resolve == "finish"
+    return loops.after_loops(budget.after_resolve(bound, is_over=is_over), part.transcript)
+
+
+def store(services: Services, claim: Claim, part: Part, outcome: Outcome, *, said: Said | None = None) -> None:
+    """Commit the turn with what follows from it. Without an answer the agent takes the same turn in another way."""
+
+    def work(session: Session) -> list[WakeUp]:
+        if said is not None:
+            transcripts.add_turn(session, claim, _turn(part, outcome, said))
+            usage.book(session, claim, said.booking)
+        for call in part.answered:
+            transcripts.put_call(session, claim, call, turn_no=part.agent.turn_no - 1)
+        return _go_on(session, claim, part, outcome)
+
+    to = _next_status(services, part, outcome)
+    commit(services, claim, to, partial=outcome.partial, store=work, is_same_turn=said is None)
+    if part.agent.kind is AgentKind.SUB and outcome.to is AgentStatus.DONE:
+        metrics.FINDINGS.labels(role=part.agent.role, by="model" if outcome.finding else "code").inc()
+    if said is not None:
+        metrics.TURNS.labels(purpose=part.purpose, model=part.agent.route.label).inc()
+
+
+def _turn(part: Part, outcome: Outcome, said: Said) -> Turn:
+    return Turn(
+        turn_no=part.agent.turn_no,
+        message=said.answer.message,
+        note=messages.note_before(part.draft, said.bound),
+        heard_alert_no=part.transcript.alert_count,
+        purpose=part.purpose,
+        stop_reason=said.answer.stop_reason,
+        model=part.agent.route.label,
+        notes=said.answer.notes,
+        prompt_versions=messages.prompt_versions(),
+        calls=outcome.calls,
+    )
+
+
+def _next_status(services: Services, part: Part, outcome: Outcome) -> AgentStatus:
+    """Let a whole report be verified before it is published."""
+    is_whole = outcome.to is AgentStatus.PUBLISHING and outcome.partial is None
+    if is_whole and verifying.is_wanted(services.settings, part.agent):
+        return AgentStatus.AWAITING_VERIFY
+    return outcome.to
+
+
+def _go_on(session: Session, claim: Claim, part: Part, outcome: Outcome) -> list[WakeUp]:
+    """Do what the outcome asks for beside the agent's own next step."""
+    if outcome.plan is not None and part.staff is not None:
+        return orchestrating.dispatch(session, claim, outcome.plan, part.staff)
+    if outcome.single_because is not None:
+        orchestrating.become_single(session, claim, outcome.single_because)
+    if part.agent.kind is AgentKind.SUB and outcome.to is AgentStatus.DONE:
+        child = session.get_one(AgentRow, claim.agent.id)
+        reason = outcome.partial or "it handed in nothing"
+        if (finding := outcome.finding) is not None:
+            findings.add(session, child, finding)
+        else:
+            findings.add(session, child, gathered(reason, _gathered_ids(part)), reason=reason)
+    return []
+
+
+def _gathered_ids(part: Part) -> Sequence[str]:
+    succeeded = [c for c in part.transcript.calls if c.status is ToolCallStatus.SUCCEEDED]
+    return list(dict.fromkeys(c.repeats or c.evidence_id for c in succeeded))
