@@ -108,10 +108,7 @@ def _routes(services: Services, event: IncidentEvent) -> Routes:
     pinned = services.router.pinned(cards, named=event.model, local_only=event.local_only)
     if pinned is not None:
         return Routes(pinned.orchestrator, judge, pinned)
-    route = services.router.route(Role.RCA, named=event.model)
-    if event.local_only and route.data_leaves_host:
-        raise RouteError(f"the incident is local_only and {route.label} is not on this host: name a local model")
-    return Routes(route, judge)
+    return Routes(services.router.route(Role.RCA, named=event.model, local_only=event.local_only), judge)
 
 
 def take_turn(services: Services, agent_id: str, turn_no: int) -> None:

@@ -51,8 +51,14 @@ class Router:
         self._judge = self._judge_route()
         self.warnings: tuple[str, ...] = self._find_warnings()
 
-    def route(self, role: Role, *, named: str | None = None) -> Route:
-        """Return the route of a role, or of the model somebody named. Raises RouteError if that leads nowhere."""
+    def route(self, role: Role, *, named: str | None = None, local_only: bool = False) -> Route:
+        """Return the route of a role, or of the model somebody named.
+
+        Raises RouteError if that leads nowhere, or off this host where data must not leave it.
+        """
+        return _allowed(self._find(role, named), local_only=local_only)
+
+    def _find(self, role: Role, named: str | None) -> Route:
         if named and named.strip():
             return self._route(named, origin="named by the incident")
         if role is Role.JUDGE:
@@ -70,8 +76,7 @@ class Router:
         if not self._settings.orchestrator_enabled:
             return None
         lead, subagent = (
-            _allowed(self.route(role, named=named), local_only=local_only)
-            for role in (Role.ORCHESTRATOR, Role.SUBAGENT)
+            self.route(role, named=named, local_only=local_only) for role in (Role.ORCHESTRATOR, Role.SUBAGENT)
         )
         roles: dict[str, Route] = {}
         notes: list[str] = []
