@@ -3,7 +3,7 @@
 import re
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +64,14 @@ class Orchestra:
     def __init__(self, scripts: Mapping[str, Sequence[Line]]) -> None:
         self._scripts = scripts
         self._mutex = threading.Lock()
+        self._before: dict[str, Callable[[], object]] = {}
         self.asked: Counter[tuple[str, int]] = Counter()
         self.requests: dict[str, list[ModelRequest]] = {}
         self.routes: dict[str, str] = {}
+
+    def before(self, part: str, work: Callable[[], object]) -> None:
+        """Do this before the part answers."""
+        self._before[part] = work
 
     def ask(self, request: ModelRequest, *, route: Route, timeout_s: float) -> ModelAnswer:
         part = part_of(request)
@@ -75,6 +80,7 @@ class Orchestra:
             self.asked[part, turn] += 1
             self.requests.setdefault(part, []).append(request)
             self.routes[part] = route.label
+        self._before.get(part, lambda: None)()
         script = self._scripts[part]
         line = script[min(turn, len(script)) - 1]
         if isinstance(line, Exception):

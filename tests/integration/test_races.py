@@ -4,7 +4,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,11 +11,11 @@ from typing import Any
 import pytest
 from fakeredis import FakeRedis
 from sqlalchemy import delete, select, update
-from sqlalchemy.orm import Session
 
 from tests.builders import build_services, close_services, drain, incident, queue_of, run_step, submits_report
 from tests.fakes import CollectingQueue, ScriptedModel, calls_tools
 from tests.invariants import Rows, check_all, read_rows
+from tests.meeting import MeetingDatabase
 from tests.servers import PostgresServer
 from tests.workers import Delivery
 from worker import arriving, budgeting, pipeline, retention
@@ -31,15 +30,12 @@ from worker.investigation.budget import NextCall, Stage
 from worker.reporting.destinations.port import Parcel
 from worker.services import Services
 from worker.storage import agents, investigations
-from worker.storage.database import Database
 from worker.storage.incidents import Accepted
 from worker.storage.migrate import migrate
 from worker.storage.tables import AgentRow, Base, IncidentRow, InvestigationRow
 from worker.sweeper import Sweeper
 
 TIMES = 4
-MEET_S = 0.25
-"""How long one that has done its work waits for the other, which may be waiting for its lock."""
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 LEASE = timedelta(seconds=30)
 COMMIT_OF_TURN, COMMIT_OF_REPORT = 4, 3
@@ -54,30 +50,6 @@ def round_no(request: pytest.FixtureRequest) -> int:
 
 
 again = pytest.mark.usefixtures("round_no")
-
-
-class MeetingDatabase(Database):
-    """Its transactions wait before their commit until another is as far, or cannot come."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
-        self._barrier: threading.Barrier | None = None
-
-    @contextmanager
-    def transaction(self) -> Iterator[Session]:
-        with super().transaction() as session:
-            yield session
-            if self._barrier is not None:
-                with suppress(threading.BrokenBarrierError):
-                    self._barrier.wait(MEET_S)
-
-    @contextmanager
-    def meeting(self, parties: int) -> Iterator[None]:
-        self._barrier = threading.Barrier(parties)
-        try:
-            yield
-        finally:
-            self._barrier = None
 
 
 class Silent:
