@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from worker.asking import ask
 from worker.budgeting import expect, reserve
 from worker.domain.report import Verification
-from worker.domain.states import AgentKind, Purpose
+from worker.domain.states import AgentKind, Purpose, ToolCallStatus
 from worker.domain.transcript import Agent, Claim
 from worker.errors import LeaseLostError, StepCancelledError, StorageUnavailableError, WorkerError
 from worker.investigation.budget import Stage
@@ -71,4 +71,5 @@ def verify(services: Services, claim: Claim, found: Material) -> Verified:
     except WorkerError as error:
         return Verified(Verification(model=label, problem=f"the model did not answer ({error.reason})"))
     causes = len(submission.root_causes)
-    return Verified(parse_verification(answer, model=label, causes=causes, known_ids=known.keys()), booking)
+    ids = [e.id for e in found.evidence if e.status == ToolCallStatus.SUCCEEDED]
+    return Verified(parse_verification(answer, model=label, causes=causes, known_ids=ids), booking)

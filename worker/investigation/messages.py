@@ -33,7 +33,7 @@ KEPT_TURNS = 2
 """The newest turns are never shrunk."""
 PROMPTS = (
     *("investigator", "lead", "sub_agent", "incident", "assignment"),
-    *("news", "resolved", "nudge", "empty_results", "last_turn"),
+    *("news", "resolved", "nudge", "empty_results", "last_turn", "verifier"),
 )
 JOINED_CHARS = 300
 """What is told of the description of an alert that joins."""
