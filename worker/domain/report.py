@@ -114,7 +114,11 @@ class Submission(Block):
     contributing_factors: tuple[Factor, ...] = Field(default=(), max_length=20)
     timeline: tuple[TimelineEntry, ...] = Field(default=(), max_length=100)
     impact: str = Field(default="", max_length=4000)
-    ruled_out: tuple[RuledOut, ...] = Field(default=(), max_length=30)
+    ruled_out: tuple[RuledOut, ...] = Field(
+        default=(),
+        max_length=30,
+        description="What was considered and dropped; with `no_incident`, what was looked at and found normal.",
+    )
     gaps: tuple[Gap, ...] = Field(default=(), max_length=50)
     suggestions: tuple[Suggestion, ...] = Field(default=(), max_length=20)
 

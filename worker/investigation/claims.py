@@ -16,6 +16,7 @@ from worker.domain.report import (
     Submission,
 )
 from worker.domain.states import ReportVerdict, ToolCallStatus
+from worker.investigation.emptiness import is_empty
 from worker.investigation.quotes import QuotedText
 
 LADDER = (ReportVerdict.CONFIRMED, ReportVerdict.LIKELY, ReportVerdict.INCONCLUSIVE)
@@ -23,6 +24,9 @@ LADDER = (ReportVerdict.CONFIRMED, ReportVerdict.LIKELY, ReportVerdict.INCONCLUS
 
 TOOLS_OF_THE_PAST = frozenset({"list_changes", "past_incidents"})
 """What they return may lie before the incident: a cause precedes its effects."""
+
+TOOLS_WITHOUT_STATE = TOOLS_OF_THE_PAST | {"list_entities", "search_runbooks", "show_topology"}
+"""What they return says nothing of how the system was while the incident lasted."""
 
 _Cited = TypeVar("_Cited", Factor, RuledOut)
 
@@ -57,18 +61,21 @@ def check_claims(
     evidence: Mapping[str, Evidence],
     full_text: Callable[[str], str],
     window: TimeWindow,
+    incident: TimeWindow,
     known_entities: Collection[str],
 ) -> CheckedClaims:
     """Hold every claim against the evidence it cites.
 
-    `full_text` returns the whole text of the evidence with this id, beyond its excerpt. `known_entities` keeps
-    `cart` from being taken as named where only `cart-db` is.
+    `full_text` returns the whole text of the evidence with this id, beyond its excerpt. `window` is what the
+    investigation looks at, `incident` what of it the incident lasted: one moment where its end is not known.
+    `known_entities` keeps `cart` from being taken as named where only `cart-db` is.
     """
     record = _Record(evidence, full_text=full_text, window=window, entities=frozenset(known_entities))
     causes = [_check_cause(f"Root cause {n} ({c.entity})", c, record) for n, c in enumerate(submission.root_causes, 1)]
     side_submission, side_failures, side_holds = _check_sides(submission, record)
     holds = side_holds or any(cause.holds for cause in causes)
-    contradictions = _contradictions(submission, holds=holds)
+    is_calm = any(record.shows_state(c, incident) for c in _sides(submission))
+    contradictions = _contradictions(submission, holds=holds, is_calm=is_calm)
     verdict = _lowered(submission.verdict, causes, side_failures=len(side_failures))
     if contradictions:
         verdict = ReportVerdict.INCONCLUSIVE
@@ -121,6 +128,14 @@ class _Record:
             return f"cites {evidence_id}, a call that did not succeed ({found.status})"
         return None
 
+    def shows_state(self, citation: Citation, incident: TimeWindow) -> bool:
+        """Say whether the citation holds, and its result shows something of the system while the incident lasted."""
+        if self.weigh(citation).problem:
+            return False
+        found = self._evidence[citation.evidence_id]
+        is_state = found.tool not in TOOLS_WITHOUT_STATE and _covers(found, incident)
+        return is_state and not is_empty(self._full_text(found.id) or found.excerpt)
+
     def name(self, entity: str, evidence_ids: Collection[str]) -> bool:
         """Say whether one of these results names the entity."""
         return any(
@@ -154,6 +169,12 @@ def _fits(evidence: Evidence, window: TimeWindow) -> bool:
     starts, ends = max(seen.start, window.start), min(seen.end, window.end)
     is_moment = seen.start == seen.end or window.start == window.end
     return starts < ends or (is_moment and starts == ends)
+
+
+def _covers(evidence: Evidence, incident: TimeWindow) -> bool:
+    """Say whether all of the incident was looked at; what carries no window looks at what is there."""
+    seen = evidence.window
+    return seen is None or (seen.contains(incident.start) and incident.end <= seen.end)
 
 
 def _check_cause(claim: str, cause: RootCause, record: _Record) -> _Claim:
@@ -207,18 +228,26 @@ def _check_sides(submission: Submission, record: _Record) -> tuple[Submission, t
     return submission.model_copy(update=kept), failures, any(claim.holds for claim in claims)
 
 
+def _sides(submission: Submission) -> list[Citation]:
+    """Return the citations for what was ruled out or contributed; a timeline only says when."""
+    ruled_out = [c for r in submission.ruled_out for c in r.evidence]
+    return ruled_out + [c for f in submission.contributing_factors for c in f.evidence]
+
+
 def _with_citations(blocks: tuple[_Cited, ...], claims: list[_Claim]) -> tuple[_Cited, ...]:
     return tuple(b.model_copy(update={"evidence": c.citations}) for b, c in zip(blocks, claims, strict=True))
 
 
-def _contradictions(submission: Submission, *, holds: bool) -> tuple[CheckFailure, ...]:
+def _contradictions(submission: Submission, *, holds: bool, is_calm: bool) -> tuple[CheckFailure, ...]:
     """Name what the verdict itself lacks or denies."""
     verdict, problems = submission.verdict, []
     if verdict in {ReportVerdict.CONFIRMED, ReportVerdict.LIKELY} and not submission.root_causes:
         problems.append("names no root cause")
     if verdict is ReportVerdict.NO_INCIDENT and submission.root_causes:
         problems.append("says that nothing was wrong, and names a root cause")
-    if verdict in {ReportVerdict.NO_INCIDENT, ReportVerdict.EXTERNAL} and not holds:
+    if verdict is ReportVerdict.NO_INCIDENT and not is_calm:
+        problems.append("cites no result that holds, covers the time of the incident and is not empty")
+    if verdict is ReportVerdict.EXTERNAL and not holds:
         problems.append("rests on no evidence that holds")
     return tuple(CheckFailure(claim=f"Verdict {verdict}", problem=p) for p in problems)
 

@@ -80,6 +80,7 @@ class Material:
             evidence={e.id: e for e in self.evidence},
             full_text=self.text_of,
             window=self.window,
+            incident=_time_of(self.event, self.window),
             known_entities=self.known_entities,
         )
 
@@ -98,6 +99,12 @@ def conclude(material: Material) -> Report:
     if submission.verdict is material.submission.verdict:
         return report
     return report.model_copy(update={"submitted_verdict": material.submission.verdict})
+
+
+def _time_of(event: IncidentEvent, window: TimeWindow) -> TimeWindow:
+    """Return what of the window the incident lasted, as far as its event says."""
+    start, end = (min(max(t or window.start, window.start), window.end) for t in (event.started_at, event.ended_at))
+    return TimeWindow(start=start, end=max(start, end))
 
 
 def _report(

@@ -24,6 +24,7 @@ from worker.investigation.claims import CheckedClaims, check_claims
 
 AT = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 WINDOW = TimeWindow(start=AT, end=AT + timedelta(hours=1))
+INCIDENT = TimeWindow(start=AT + timedelta(minutes=20), end=AT + timedelta(minutes=40))
 DAY_BEFORE = TimeWindow(start=AT - timedelta(days=1), end=AT - timedelta(hours=20))
 STRENGTH = [ReportVerdict.INCONCLUSIVE, ReportVerdict.LIKELY, ReportVerdict.CONFIRMED]
 
@@ -52,6 +53,12 @@ EVIDENCE = {
         found("e3.2", window=DAY_BEFORE, tool="list_changes", excerpt="orders 9f3c2ab"),
         found("e4.1", entities=("orders-db",), excerpt="orders-db is slow"),
         found("e5.1", window=None, excerpt="head", entities=()),
+        found("e6.1", window=TimeWindow(start=AT, end=INCIDENT.start)),
+        found("e6.2", window=TimeWindow(start=AT, end=INCIDENT.end - timedelta(seconds=1))),
+        found("e6.3", window=INCIDENT),
+        found("e6.4", excerpt='{"query":{},"rows":[],"row_count":0}'),
+        found("e6.5", tool="list_changes"),
+        found("e6.6", tool="show_topology", window=None),
     )
 }
 TEXTS = {"e5.1": "head\nfar below the excerpt: orders pool 4 of 4 busy"}
@@ -87,6 +94,7 @@ def check(submitted: Submission) -> CheckedClaims:
         evidence=EVIDENCE,
         full_text=lambda evidence_id: TEXTS.get(evidence_id, ""),
         window=WINDOW,
+        incident=INCIDENT,
         known_entities=("orders", "orders-db"),
     )
 
@@ -239,6 +247,50 @@ def test_each_verdict_has_its_own_demands(submitted: Submission, expected: str) 
     assert bool(checked.failures) == (checked.verdict is not submitted.verdict)
 
 
+@pytest.mark.parametrize(
+    ("cited", "holds"),
+    [
+        ("e1.1", True),  # all of the window
+        ("e6.3", True),  # just the incident
+        ("e5.1", True),  # what carries no window looks at what is there
+        ("e6.1", False),  # ends as the incident begins
+        ("e6.2", False),  # ends before the incident does
+        ("e3.1", False),  # another day
+        ("e6.4", False),  # holds no rows
+        ("e6.5", False),  # changes are no state
+        ("e6.6", False),  # nor is who calls whom
+        ("e2.1", False),  # failed
+        ("e9.9", False),
+    ],
+)
+def test_no_incident_cites_a_result_that_covers_the_incident_and_is_not_empty(cited: str, *, holds: bool) -> None:
+    citations = (Citation(evidence_id=cited),)
+    blocks: list[dict[str, Any]] = [
+        {"ruled_out": (RuledOut(hypothesis="h", reason="r", evidence=citations),)},
+        {"contributing_factors": (Factor(statement="s", evidence=citations),)},
+    ]
+
+    verdicts = [check(submission(verdict="no_incident", **block)).verdict for block in blocks]
+
+    assert verdicts == ["no_incident" if holds else "inconclusive"] * 2
+
+
+def test_no_incident_may_cite_more_than_what_it_rests_on() -> None:
+    citations = (Citation(evidence_id="e6.5"), Citation(evidence_id="e1.1"))
+    ruled_out = (RuledOut(hypothesis="h", reason="r", evidence=citations),)
+
+    assert check(submission(verdict="no_incident", ruled_out=ruled_out)).failures == ()
+
+
+def test_when_something_happened_does_not_show_that_nothing_was_wrong() -> None:
+    timeline = (TimelineEntry(at=AT, text="orders departs from its usual range", evidence_id="e1.1"),)
+
+    checked = check(submission(verdict="no_incident", timeline=timeline))
+
+    assert checked.verdict is ReportVerdict.INCONCLUSIVE
+    assert [f.claim for f in checked.failures] == ["Verdict no_incident"]
+
+
 def test_an_inconclusive_report_may_say_so_without_evidence_and_keeps_its_confidence() -> None:
     checked = check(submission(verdict="inconclusive", confidence="high"))
 
@@ -250,7 +302,12 @@ def test_an_incident_of_one_moment_fits_evidence_around_it() -> None:
     moment = TimeWindow(start=AT, end=AT)
 
     checked = check_claims(
-        submission(cause("e1.1")), evidence=EVIDENCE, full_text=lambda _: "", window=moment, known_entities=()
+        submission(cause("e1.1")),
+        evidence=EVIDENCE,
+        full_text=lambda _: "",
+        window=moment,
+        incident=moment,
+        known_entities=(),
     )
 
     assert checked.failures == ()

@@ -71,6 +71,30 @@ def test_a_submission_that_holds_becomes_the_report() -> None:
     assert (report.turns, report.models) == (3, {"rca": "p/m"})
 
 
+@pytest.mark.parametrize(
+    ("started", "ended", "holds"),
+    [(30, None, True), (30, 40, True), (10, None, False), (30, 55, False), (None, None, False), (-9, 99, False)],
+)
+def test_no_incident_has_to_look_at_the_time_that_the_event_names(
+    started: int | None, ended: int | None, *, holds: bool
+) -> None:
+    times = {"started_at": started, "ended_at": ended}
+    moments = {name: AT + timedelta(minutes=at) for name, at in times.items() if at is not None}
+    seen = TimeWindow(start=AT + timedelta(minutes=20), end=AT + timedelta(minutes=50))
+    calm = {"hypothesis": "orders is slow", "reason": "It is not.", "evidence": [{"evidence_id": "e1.1"}]}
+    submitted = {"verdict": "no_incident", "confidence": "high", "summary": "All is well.", "ruled_out": [calm]}
+
+    report = conclude(
+        material(
+            submission=parse_submission(submitted),
+            event=IncidentEvent(title="orders is slow", **moments),
+            evidence=(found("e1.1", window=seen),),
+        )
+    )
+
+    assert (report.verdict is ReportVerdict.NO_INCIDENT) == holds
+
+
 def test_a_lowered_verdict_is_shown_with_what_was_claimed() -> None:
     report = conclude(material(submission=parse_submission(ARGUMENTS), evidence=(found("e1.1", excerpt="orders ok"),)))
 

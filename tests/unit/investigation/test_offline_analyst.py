@@ -1,3 +1,4 @@
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,9 @@ from worker.domain.states import ReportVerdict
 from worker.investigation.offline.analyst import OfflineAnalyst
 from worker.investigation.offline.chains import felt_shares, path_up, reachable
 from worker.investigation.quotes import QuotedText
+from worker.tools.output import shorten
 
+HALF_READ = shorten('{"pods":[' + '{"name":"till-1","phase":"Running"},' * 90 + "{}]}", 900, artifact_id="art_7") or ""
 CHAIN = calls(("shop", "till"), ("till", "stock"), ("shop", "search"))
 
 
@@ -116,6 +119,48 @@ def test_normal_noise_is_no_incident() -> None:
 
     assert submission.verdict is ReportVerdict.NO_INCIDENT
     assert submission.root_causes == ()
+
+
+def test_calm_is_shown_by_the_series_nearest_to_trouble() -> None:
+    series = [
+        metric("till", "latency_p50_ms", usual=20, now=20.2, score=0.5),
+        metric("shop", "latency_p50_ms", usual=20, now=21, score=2.5),
+        metric("stock", "latency_p50_ms", usual=20, now=5, score=30),  # for the better
+        metric("stock", "cpu_usage_percent", usual=20, now=20.4, score=1),  # users do not feel it
+    ]
+    conversation = Conversation().told("show_topology", CHAIN).rows("rank_metric_changes", *series)
+
+    shown, *others = conversation.submission().ruled_out
+
+    assert "latency_p50_ms of shop, 20 usually and 21 now" in shown.reason
+    assert "None of the 3 series" in shown.reason
+    assert [json.loads(c.quote or "")["entity"] for c in shown.evidence] == ["shop", "till", "stock"]
+    assert others == []
+
+
+def test_calm_logs_and_states_are_cited_besides() -> None:
+    conversation = calm().rows("rank_log_patterns", pattern("till", "retry", count=3, usual=9))
+    conversation.told("pods", {"pods": [{"name": "till-1", "phase": "Running"}]}).told("events", {"events": []})
+
+    cited = [[c.evidence_id for c in r.evidence] for r in conversation.submission().ruled_out]
+
+    assert cited == [["e2.1"] * 3, ["e3.1"], ["e4.1"]]
+
+
+@pytest.mark.parametrize(
+    "conversation",
+    [
+        Conversation().told("show_topology", CHAIN),
+        Conversation().rows("list_changes", change("abc", "till", minutes=-2)),
+        Conversation().rows("rank_metric_changes", metric("shop", "latency_p50_ms") | {"reference_median": None}),
+        Conversation().rows("rank_metric_changes", metric("shop", "cpu_usage_percent", score=1)),
+        Conversation().told("events", {"events": []}),
+        Conversation().said("pods", HALF_READ),
+    ],
+    ids=["topology", "changes", "no reference", "nothing users feel", "empty", "half read"],
+)
+def test_what_cannot_show_that_all_is_well_leaves_it_open(conversation: Conversation) -> None:
+    assert conversation.submission().verdict is ReportVerdict.INCONCLUSIVE
 
 
 def passing(entity: str, *, minutes: float) -> dict[str, Any]:
@@ -228,14 +273,15 @@ def test_a_surge_at_the_door_comes_from_outside() -> None:
     assert conversation.submission().verdict is ReportVerdict.EXTERNAL
 
 
-def test_every_quote_stands_in_the_result_it_cites() -> None:
-    conversation = slow_stock().rows("list_changes", change("abc", "stock", minutes=-4))
-    conversation.rows("rank_log_patterns", pattern("stock", 'cannot read "total" of null'))
+@pytest.mark.parametrize(("conversation", "count"), [(slow_stock(), 40), (calm(), 2)], ids=["slow", "calm"])
+def test_every_quote_stands_in_the_result_it_cites(conversation: Conversation, count: int) -> None:
+    conversation.rows("list_changes", change("abc", "stock", minutes=-4))
+    conversation.rows("rank_log_patterns", pattern("stock", 'cannot read "total" of null', count=count, usual=2))
     texts = {r.evidence_id: QuotedText(r.text) for r in conversation.record().results}
 
     submission = conversation.submission()
 
-    citations = [c for cause in submission.root_causes for c in cause.evidence]
+    citations = [c for block in (*submission.root_causes, *submission.ruled_out) for c in block.evidence]
     assert citations
     assert all(c.quote is None or texts[c.evidence_id].holds(c.quote) for c in citations)
 
@@ -257,11 +303,14 @@ def test_the_timeline_is_in_order_and_holds_the_alert() -> None:
     assert timeline[0].at == STARTED_AT - timedelta(minutes=4)
 
 
+def test_a_recorded_output_that_was_not_read_whole_is_a_gap() -> None:
+    gaps = calm().said("pods", HALF_READ).told("nodes", {"nodes": ["n1"]}).submission().gaps
+
+    assert [g.wanted for g in gaps if "too long" in g.reason] == ["All of the answer of pods"]
+
+
 def test_a_shortened_recorded_output_is_read_on() -> None:
-    conversation = Conversation(offered=("pods", "read_artifact"))
-    conversation.said(
-        "pods", '{"pods":[\n[… 9 characters left out; read_artifact with id "art_7" shows the rest …]\n]}'
-    )
+    conversation = Conversation(offered=("pods", "read_artifact")).said("pods", HALF_READ)
 
     asked = [r.arguments for r in conversation.requests() if r.name == "read_artifact"]
 

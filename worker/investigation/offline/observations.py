@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from worker.investigation.offline.alarms import Alarm, find_alarms
+from worker.domain.report import Citation
+from worker.investigation.emptiness import is_empty
+from worker.investigation.offline.alarms import Alarm, find_alarms, is_built_in
 from worker.investigation.offline.natures import Nature, is_worse_when_high, nature_of
 from worker.investigation.offline.reading import Record, Row, parse_time
 
 EDGE_ARROW = "->"
 _ANSCOMBE = 3 / 8
+_SEVERE_LEVELS = ("err", "fatal", "crit", "panic")
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,9 @@ class Source:
 
     evidence_id: str
     quote: str
+
+    def cite(self) -> Citation:
+        return Citation(evidence_id=self.evidence_id, quote=self.quote or None)
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,10 @@ class LogMove:
     first_seen: datetime | None
     source: Source
 
+    @property
+    def is_severe(self) -> bool:
+        return self.level.startswith(_SEVERE_LEVELS)
+
 
 @dataclass(frozen=True)
 class ChangeSeen:
@@ -98,8 +108,8 @@ class Observations:
     alarms: tuple[Alarm, ...]
     edges: frozenset[tuple[str, str]]
     entities: frozenset[str]
-    answers: int
-    """How many questions were answered at all."""
+    states: tuple[str, ...]
+    """Ids of the results of unknown tools that hold something and were read whole."""
 
 
 def observe(record: Record) -> Observations:
@@ -112,8 +122,9 @@ def observe(record: Record) -> Observations:
     names |= {record.incident.event.service} if record.incident.event.service else set()
     alarms = tuple(find_alarms(record, frozenset(names)))
     entities = frozenset(names | {a.entity for a in alarms if a.entity})
-    answers = sum(not r.is_error for r in record.results)
-    return Observations(metrics, spans, logs, changes, alarms, edges, entities, answers)
+    whole = [r for r in record.results if not (r.is_error or is_built_in(r.tool) or r.is_shortened)]
+    states = tuple(r.evidence_id for r in whole if not is_empty(r.text))
+    return Observations(metrics, spans, logs, changes, alarms, edges, entities, states)
 
 
 def _rows(record: Record, tool: str, *keys: str) -> Iterator[tuple[Row, Source]]:

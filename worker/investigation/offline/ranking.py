@@ -53,6 +53,8 @@ class Ranking:
     hypotheses: tuple[Hypothesis, ...]
     symptoms: tuple[MetricMove, ...]
     """What users feel, the worst first; empty where everything lies within its normal range."""
+    felt: tuple[MetricMove, ...]
+    """All of what users would feel, whether it moved or not."""
 
 
 def rank(seen: Observations, incident: Incident) -> Ranking:
@@ -61,8 +63,8 @@ def rank(seen: Observations, incident: Incident) -> Ranking:
     signals = collect_signals(seen, alerting=alerting, started_at=incident.started_at)
     hypotheses = _weigh(signals, _shares(seen, alerting))
     reached = reachable(seen.edges, alerting) if alerting else seen.entities
-    symptoms = _symptoms(seen, reached=reached, incident=incident)
-    return Ranking(hypotheses, symptoms)
+    felt = _felt(seen, reached=reached, incident=incident)
+    return Ranking(hypotheses, _symptoms(felt), felt)
 
 
 def _shares(seen: Observations, alerting: str | None) -> dict[str, float]:
@@ -102,16 +104,18 @@ def _hypothesis(entity: str, signals: list[Signal], *, share: float) -> Hypothes
     return Hypothesis(entity, share * score, ordered)
 
 
-def _symptoms(seen: Observations, *, reached: frozenset[str], incident: Incident) -> tuple[MetricMove, ...]:
-    """Return what got worse for users: latency and errors on the alert's way, and whatever the alert itself names."""
-    moves = [
+def _felt(seen: Observations, *, reached: frozenset[str], incident: Incident) -> tuple[MetricMove, ...]:
+    """Return what users would feel: latency and errors on the alert's way, and whatever the alert itself names."""
+    return tuple(
         m
         for m in seen.metrics
-        if (m.nature.is_symptom or m.metric.lower() in incident.words)
-        and (m.worsening > 0 or not m.is_lasting)
-        and (m.entity in reached or len(reached) <= 1)
-        and strength_of(m) > 0
-    ]
+        if (m.nature.is_symptom or m.metric.lower() in incident.words) and (m.entity in reached or len(reached) <= 1)
+    )
+
+
+def _symptoms(felt: tuple[MetricMove, ...]) -> tuple[MetricMove, ...]:
+    """Return what got worse of it."""
+    moves = [m for m in felt if (m.worsening > 0 or not m.is_lasting) and strength_of(m) > 0]
     return tuple(sorted(moves, key=lambda m: -m.score))
 
 

@@ -1,6 +1,7 @@
 """What the conversation says: the incident, the tools on offer, and every result so far, parts of it included."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from worker.investigation.fence import unfence
 
 _EVIDENCE_LINE = "evidence_id:"
 _MAX_QUOTE_CHARS = 400
+_LEFT_OUT = re.compile(r"\[… \d+ of \d+ characters left out")
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,10 @@ class Result:
     arguments: JsonObject
     text: str
     is_error: bool
+
+    @property
+    def is_shortened(self) -> bool:
+        return _LEFT_OUT.search(self.text) is not None
 
     @property
     def content(self) -> Any:

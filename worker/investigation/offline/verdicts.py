@@ -5,6 +5,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 from worker.domain.states import ReportVerdict
+from worker.investigation.offline.calm import find_calm
 from worker.investigation.offline.guilt import guilty_change
 from worker.investigation.offline.observations import MetricMove, Observations
 from worker.investigation.offline.ranking import STANDS_OUT, Hypothesis, Ranking
@@ -20,13 +21,12 @@ _TOGETHER = timedelta(minutes=2)
 """Two samples of common scrape intervals: what one trouble does in two places shows within that."""
 _ALARMING = 0.6
 """One severe state says that something is wrong, or two mild ones at the same place."""
-_SEVERE_LEVELS = ("err", "fatal", "crit", "panic")
 
 
 def decide(ranking: Ranking, seen: Observations, incident: Incident) -> ReportVerdict:
     """Return the verdict that the observations carry."""
     if not _deviates(ranking, seen):
-        return ReportVerdict.NO_INCIDENT if seen.answers else ReportVerdict.INCONCLUSIVE
+        return ReportVerdict.NO_INCIDENT if find_calm(seen, ranking) else ReportVerdict.INCONCLUSIVE
     outside = find_outside(ranking, seen)
     if outside and (_is_surge(outside) or not _has_guilty_change(ranking, seen, incident)):
         return ReportVerdict.EXTERNAL
@@ -61,7 +61,7 @@ def _has_guilty_change(ranking: Ranking, seen: Observations, incident: Incident)
 def _deviates(ranking: Ranking, seen: Observations) -> bool:
     """Say whether something is wrong at all: symptoms that last or coincide, a rush of errors, or alarming states."""
     has_symptoms = any(m.is_lasting for m in ranking.symptoms) or _coincide(ranking.symptoms)
-    has_errors = any(m.level.startswith(_SEVERE_LEVELS) and beyond_noise(m.score) for m in seen.logs)
+    has_errors = any(m.is_severe and beyond_noise(m.score) for m in seen.logs)
     return has_symptoms or has_errors or _is_alarming(seen)
 
 

@@ -15,6 +15,7 @@ from worker.domain.report import (
 )
 from worker.domain.states import ReportVerdict
 from worker.investigation.offline.alarms import is_built_in
+from worker.investigation.offline.calm import find_calm
 from worker.investigation.offline.chains import path_up
 from worker.investigation.offline.guilt import guilty_change
 from worker.investigation.offline.natures import Nature
@@ -70,7 +71,7 @@ def write_submission(record: Record, seen: Observations, ranking: Ranking) -> Su
         root_causes=causes,
         timeline=_timeline(record, seen, ranking),
         impact=_impact(ranking),
-        ruled_out=_ruled_out(record, seen, ranking),
+        ruled_out=_ruled_out(record, seen, ranking, verdict=verdict),
         gaps=_gaps(record),
         suggestions=suggest(causes[0]) if causes else (),
     )
@@ -125,7 +126,7 @@ def _citations(sources: list[Source], *, last: Source | None) -> tuple[Citation,
     chosen = list(dict.fromkeys(sources))[:_MAX_CITATIONS]
     if last and last not in chosen:
         chosen = [*chosen[: _MAX_CITATIONS - 1], last]
-    return tuple(Citation(evidence_id=s.evidence_id, quote=s.quote or None) for s in chosen)
+    return tuple(s.cite() for s in chosen)
 
 
 def _summary(record: Record, verdict: ReportVerdict, causes: tuple[RootCause, ...]) -> str:
@@ -137,7 +138,7 @@ def _summary(record: Record, verdict: ReportVerdict, causes: tuple[RootCause, ..
     best = causes[0]
     origin = "The origin lies outside this system" if verdict is ReportVerdict.EXTERNAL else "The likeliest cause"
     if verdict is ReportVerdict.INCONCLUSIVE:
-        return f"Something deviates, but nothing stands out as its cause. First candidate: {best.statement}"[:4000]
+        return f"Nothing stands out as the cause. First candidate: {best.statement}"[:4000]
     return f"{origin}: {best.statement} It was felt at {alerting}."[:4000]
 
 
@@ -176,19 +177,23 @@ def _onset_entries(seen: Observations, suspects: list[str]) -> Iterator[Timeline
             yield TimelineEntry(at=move.onset, text=text, evidence_id=move.source.evidence_id)
 
 
-def _ruled_out(record: Record, seen: Observations, ranking: Ranking) -> tuple[RuledOut, ...]:
-    """Name changes near the onset that nothing followed, and entities that only wait for others."""
-    blamed = {h.entity for h in ranking.hypotheses[:1]}
+def _ruled_out(record: Record, seen: Observations, ranking: Ranking, *, verdict: ReportVerdict) -> tuple[RuledOut, ...]:
+    """Name what shows that nothing is wrong where that is the verdict, and changes near the onset without effect."""
+    is_calm = verdict is ReportVerdict.NO_INCIDENT
+    blamed = set() if is_calm else {h.entity for h in ranking.hypotheses[:1]}
     started_at = record.incident.started_at
     innocent = [(abs(c.at - started_at), c) for c in seen.changes if c.entity and c.entity not in blamed and c.at]
-    nearest = [c for _, c in sorted(innocent, key=lambda pair: pair[0])]
-    return tuple(
-        RuledOut(
-            hypothesis=f"The {c.kind} {c.title!r} of {c.entity} caused it",
-            reason=f"Nothing measured at {c.entity} explains the alert as well as what was found elsewhere.",
-            evidence=(Citation(evidence_id=c.source.evidence_id, quote=c.source.quote or None),),
-        )
-        for c in nearest[:_MAX_RULED_OUT]
+    nearest = [c for _, c in sorted(innocent, key=lambda pair: pair[0])][:_MAX_RULED_OUT]
+    calm = find_calm(seen, ranking) if is_calm else ()
+    return (*calm, *(_innocent(c, is_calm=is_calm) for c in nearest))
+
+
+def _innocent(change: ChangeSeen, *, is_calm: bool) -> RuledOut:
+    elsewhere = f"Nothing measured at {change.entity} explains the alert as well as what was found elsewhere."
+    return RuledOut(
+        hypothesis=f"The {change.kind} {change.title!r} of {change.entity} caused it",
+        reason="There is nothing wrong that it could have caused." if is_calm else elsewhere,
+        evidence=(change.source.cite(),),
     )
 
 
@@ -201,6 +206,8 @@ def _gaps(record: Record) -> tuple[Gap, ...]:
         if result.is_error:
             reason = result.text.strip()[:500] or "The call failed."
             gaps.append(Gap(wanted=f"The answer of {result.tool} to {result.arguments}"[:500], reason=reason))
+    half_read = dict.fromkeys(r.tool for r in record.results if r.is_shortened and not is_built_in(r.tool))
+    gaps += [Gap(wanted=f"All of the answer of {t}", reason="It was too long to be read whole.") for t in half_read]
     not_asked = [t for t in record.offered if not is_built_in(t) and t not in asked]
     gaps += [
         Gap(wanted=f"The answer of {t}", reason="It needs arguments this analyst cannot choose.") for t in not_asked
