@@ -13,7 +13,7 @@ from redis import Redis
 
 from worker.cli.stack import Stack, running_stack
 from worker.domain.states import InvestigationStatus
-from worker.errors import NotFoundError, UserError
+from worker.errors import NotFoundError, UserError, WorkerError
 from worker.evaluation import replay
 from worker.evaluation.scoring import CaseTruth, Outcome, SetScore, score
 from worker.settings import load_settings
@@ -59,7 +59,7 @@ def run(cases: Path, truth_files: tuple[Path, ...], as_json: bool, timeout_s: fl
         overrides = {"RCA_RECORDED_ROOT": str(root), "RCA_MAX_RUNNING": str(RUNNING_AT_ONCE), "DATABASE_URL": ""}
         with running_stack(load_settings(), Path(home), REDIS_URL="", **overrides) as stack:
             replayed = _replay(stack, root, names, timeout_s=timeout_s)
-    truth = replay.load_truth(files)  # read by the scorer alone, after all runs
+    truth = replay.load_truth(files, root, names)  # read by the scorer alone, after all runs
     scored = score((r.outcome for r in replayed if r.outcome.case_id in truth), truth)
     _print_json(replayed, scored) if as_json else _print_table(replayed, scored, unknown=_unknown(replayed, truth))
 
@@ -90,19 +90,25 @@ def _replay(stack: Stack, root: Path, names: list[str], *, timeout_s: float) -> 
             redis.xadd(stack.settings.rca_stream, {"event": event.model_dump_json()})
     database = Database(stack.settings.database)
     try:
-        ended = _wait(database, run_id, len(names), timeout_s=timeout_s)
+        ended = _wait(stack, database, run_id=run_id, count=len(names), timeout_s=timeout_s)
         return [_replayed(database, name, ended.get(f"/evaluation/{run_id}/{name}")) for name in names]
     finally:
         database.close()
 
 
-def _wait(database: Database, run_id: str, count: int, *, timeout_s: float) -> dict[str, Listed]:
-    """Return the ended investigations by user path, all of them or those that ended in time."""
+def _wait(stack: Stack, database: Database, *, run_id: str, count: int, timeout_s: float) -> dict[str, Listed]:
+    """Return the ended investigations by user path, all of them or those that ended in time.
+
+    Raises `WorkerError` where the system ends before them.
+    """
     ends = time.monotonic() + timeout_s
     ended: dict[str, Listed] = {}
     while len(ended) < count and time.monotonic() < ends:
         time.sleep(POLL_S)
+        is_running = stack.child.poll() is None
         ended = {row.user_path: row for row in _all(database, f"/evaluation/{run_id}") if row.finished_at}
+        if len(ended) < count and not is_running:
+            raise WorkerError(f"{len(ended)} of {count} cases had ended when {stack.tell_end()}")
     return ended
 
 

@@ -21,12 +21,17 @@ LOG_LINES_SHOWN = 15
 
 @dataclass(frozen=True)
 class Stack:
-    """A running system: where it is, and where its output goes."""
+    """A running system: where it is, where its output goes, and the process all others hang on."""
 
     home: Path
     up: UpFile
     log: Path
     settings: Settings
+    child: subprocess.Popen[bytes]
+
+    def tell_end(self) -> str:
+        """Say how the system ended, with the last lines of its output."""
+        return f"the system ended with code {self.child.returncode}; the end of its output:\n{_last_lines(self.log)}"
 
 
 @contextmanager
@@ -43,7 +48,7 @@ def running_stack(settings: Settings, home: Path, **overrides: str) -> Iterator[
         try:
             up = _wait(child, home, log)
             own = settings.model_copy(update={"rca_home": home, "redis_url": up.redis_url})
-            yield Stack(home, up, log, own)
+            yield Stack(home, up, log, own, child)
         finally:
             child.terminate()
             child.wait(timeout=settings.rca_grace_s + MARGIN_S * 2)
@@ -62,5 +67,8 @@ def _wait(child: subprocess.Popen[bytes], home: Path, log: Path) -> UpFile:
         if up is not None and is_healthy(up.local_url):
             return up
         time.sleep(LOOK_EVERY_S)
-    last = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
-    raise UserError(f"the system did not start; the end of {log}:\n{last}")
+    raise UserError(f"the system did not start; the end of {log}:\n{_last_lines(log)}")
+
+
+def _last_lines(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])

@@ -12,12 +12,12 @@ from worker.errors import UserError
 from worker.evaluation.scoring import CaseTruth, Outcome, score
 
 TRUTH = {
-    "a": CaseTruth("world/held", "shop", "root_cause", ("cart",)),
-    "b": CaseTruth("world/held", "shop", "root_cause", ("db",)),
+    "set/a": CaseTruth("world/held", "shop", "root_cause", ("cart",)),
+    "set/b": CaseTruth("world/held", "shop", "root_cause", ("db",)),
 }
-GOOD = Replayed("set/a", "completed", 4.0, Outcome("a", ReportVerdict.CONFIRMED, ("cart",)))
-FAILED = Replayed("set/b", "failed", 2.0, Outcome("b", None, failed="provider_auth: no key"))
-UNKNOWN = Replayed("set/z", "completed", 1.0, Outcome("z", ReportVerdict.LIKELY, ("web",)))
+GOOD = Replayed("set/a", "completed", 4.0, Outcome("set/a", ReportVerdict.CONFIRMED, ("cart",)))
+FAILED = Replayed("set/b", "failed", 2.0, Outcome("set/b", None, failed="provider_auth: no key"))
+UNKNOWN = Replayed("set/z", "completed", 1.0, Outcome("set/z", ReportVerdict.LIKELY, ("web",)))
 
 
 def printed(capsys: pytest.CaptureFixture[str], *replayed: Replayed) -> str:

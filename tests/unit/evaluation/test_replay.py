@@ -61,16 +61,48 @@ def test_what_is_no_incident_is_named(tmp_path: Path, content: Any) -> None:
 def test_truth_is_found_below_the_cases_and_its_set_named_by_two_folders(tmp_path: Path) -> None:
     write(tmp_path / "world" / "held" / "truth.json", TRUTH)
 
-    truth = load_truth(find_truth(tmp_path))
+    truth = load_truth(find_truth(tmp_path), tmp_path, ["world/held/one", "world/held/two"])
 
-    assert truth == {"one": CaseTruth("world/held", "shop", "root_cause", ("cart",), "abc1234")}
+    assert truth == {"world/held/one": CaseTruth("world/held", "shop", "root_cause", ("cart",), "abc1234")}
 
 
-def test_truth_of_several_sets_is_read_together(tmp_path: Path) -> None:
-    first = write(tmp_path / "a" / "truth.json", TRUTH)
-    second = write(tmp_path / "b" / "truth.json", {"two": {"system": "shop", "verdict": "no_incident"}})
+def told(verdict: str) -> dict[str, Any]:
+    return {"one": {"system": "shop", "verdict": verdict}}
 
-    assert set(load_truth([first, second])) == {"one", "two"}
+
+def test_cases_of_one_name_in_two_sets_have_each_their_own_truth(tmp_path: Path) -> None:
+    files = [write(tmp_path / s / "truth.json", told(verdict)) for s, verdict in (("a", "external"), ("b", "likely"))]
+
+    truth = load_truth(files, tmp_path, ["a/one", "b/deep/one"])
+
+    assert {name: known.verdict for name, known in truth.items()} == {"a/one": "external", "b/deep/one": "likely"}
+
+
+def test_a_set_does_not_tell_the_truth_of_another(tmp_path: Path) -> None:
+    file = write(tmp_path / "a" / "truth.json", told("external"))
+
+    assert set(load_truth([file], tmp_path, ["a/one", "b/one"])) == {"a/one"}
+
+
+def test_of_two_files_above_a_case_the_nearer_one_is_right(tmp_path: Path) -> None:
+    files = [write(tmp_path / "truth.json", told("external")), write(tmp_path / "a" / "truth.json", told("likely"))]
+
+    truth = load_truth(files, tmp_path, ["a/one", "b/one"])
+
+    assert (truth["a/one"].verdict, truth["b/one"].verdict) == ("likely", "external")
+
+
+def test_truth_from_elsewhere_is_for_cases_of_any_folder(tmp_path: Path) -> None:
+    file = write(tmp_path / "kept apart" / "truth.json", told("external"))
+
+    assert set(load_truth([file], tmp_path / "cases", ["a/one", "a/two"])) == {"a/one"}
+
+
+def test_two_files_that_tell_the_truth_of_one_case_are_refused(tmp_path: Path) -> None:
+    files = [write(tmp_path / name, told("external")) for name in ("first.json", "second.json")]
+
+    with pytest.raises(UserError, match=r"a/one stands in .*first\.json and in .*second\.json"):
+        load_truth(files, tmp_path, ["a/one"])
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '{"one": 7}', '{"one": {"system": "shop"}}'])
@@ -78,13 +110,13 @@ def test_what_is_no_truth_is_named(tmp_path: Path, content: str) -> None:
     file = write(tmp_path / "truth.json", content)
 
     with pytest.raises(UserError, match=r"truth\.json is no truth file"):
-        load_truth([file])
+        load_truth([file], tmp_path, ["one"])
 
 
 def test_a_report_is_its_causes_in_order_and_the_first_change_named() -> None:
     outcome = to_outcome("set/one", report_of(("cart", None), ("db", "abc"), ("web", "def")))
 
-    assert (outcome.case_id, outcome.ranked, outcome.change_id) == ("one", ("cart", "db", "web"), "abc")
+    assert (outcome.case_id, outcome.ranked, outcome.change_id) == ("set/one", ("cart", "db", "web"), "abc")
     assert (outcome.verdict, outcome.failed) == ("likely", None)
 
 
