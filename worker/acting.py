@@ -11,6 +11,7 @@ from worker.domain.states import AgentKind, ToolCallStatus
 from worker.domain.tooling import ToolContext, ToolOutput
 from worker.domain.transcript import Claim, ToolCall, Transcript
 from worker.errors import NotFoundError, StorageUnavailableError, ToolError, ToolInputError
+from worker.investigation.emptiness import is_empty
 from worker.ops import metrics
 from worker.services import Services
 from worker.steps import PATIENCE_S
@@ -85,7 +86,8 @@ def _shared(call: ToolCall, result: ToolCall) -> ToolCall:
 def _store(services: Services, claim: Claim, call: ToolCall, output: ToolOutput) -> None:
     whole = services.redactor.scrub(output.text)
     series = tuple(output.series)
-    shown = replace(call, window=output.window, entities=output.entities, series=series, row_count=output.row_count)
+    row_count = 0 if is_empty(whole) else output.row_count
+    shown = replace(call, window=output.window, entities=output.entities, series=series, row_count=row_count)
     limit = services.settings.rca_tool_output_chars
 
     def work(session: Session) -> None:

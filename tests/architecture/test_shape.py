@@ -19,6 +19,7 @@ TASK_BODY_LINES = 6
 FORBIDDEN_MODULES = {"utils", "helpers", "common", "misc", "manager", "core"}
 
 LOG_EVENTS = {
+    "agent_cancelled",
     "claim_postponed",
     "consumer_left_behind",
     "duty_crashed",
