@@ -24,19 +24,21 @@ ENABLED = {
 }
 CASE = "two_sources"
 ERRORS, RUNTIME, CHANGES = "error_signal_investigator", "runtime_state_investigator", "recent_change_investigator"
+DEPENDENCIES = "dependency_investigator"
 GENERAL = "general_investigator"
 LOOKS = calls_tools(("rank_metric_changes", {}))
 
 
 def write_two_sources(root: Path) -> Path:
-    """Write a recorded case with metrics, logs and a change; return the folder it is in."""
+    """Write a recorded case with metrics, logs, a change and topology; return the folder it is in."""
     minutes = [f"2026-03-01T{11 + m // 60:02}:{m % 60:02}:00+00:00" for m in range(90)]
     metrics = [(at, "db", "latency_s", 1.0 if i >= 60 else 0.1 + i % 3 / 100) for i, at in enumerate(minutes)]
     logs = [(at, "db", "error", f"lock wait {i}", None, None) for i, at in enumerate(minutes) if i >= 60]
     change = {
         "id": "c1", "ts": minutes[58], "entity": "db", "kind": "config", "author": None, "title": "pool", "diff": None,
     }  # fmt: skip
-    write_case(root / CASE, CaseRows(metrics=metrics, logs=logs, changes=[change]))
+    topology = {"nodes": ["api", "db"], "edges": [["api", "db"]]}
+    write_case(root / CASE, CaseRows(metrics=metrics, logs=logs, changes=[change], topology=topology))
     return root
 
 
@@ -89,10 +91,15 @@ class Orchestra:
 
 
 def part_of(request: ModelRequest) -> str:
-    """Say who is asked, by what it is told that it is."""
-    if request.forced_tool == "submit_verification":
-        return "verify"
+    """Say who is asked."""
     system = next((m.text for m in request.messages if isinstance(m, SystemMessage)), "")
+    return part_by(system, [tool.name for tool in request.tools])
+
+
+def part_by(system: str, tools: Sequence[str]) -> str:
+    """Say who is asked, by what it is told that it is, and by what it has to hand in."""
+    if list(tools) == ["submit_verification"]:
+        return "verify"
     if system.startswith("You lead"):
         return "lead"
     role = re.search(r"^Your role: (\w+)$", system, re.MULTILINE)

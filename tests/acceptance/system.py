@@ -22,6 +22,7 @@ from sqlalchemy import select
 from tests.builders import build_services, close_services, incident, report_arguments
 from tests.fakes import ScriptedModel
 from tests.model_server import Exchange, ModelServer, Reply
+from tests.orchestra import part_by
 from worker import pipeline
 from worker.celery import Sender, create_app
 from worker.cli.processes import MAIN_QUEUES
@@ -71,12 +72,16 @@ def times_run(file: Path) -> int:
     return len(file.read_text().splitlines()) if file.exists() else 0
 
 
+Script = Mapping[str, Sequence[Reply]]
+"""The replies of each part, turn by turn: `single`; or `lead`, roles of sub-agents, `verify`."""
+
+
 class Provider:
     """The scripted model behind every investigation. A script belongs to the incident whose title holds its marker."""
 
     def __init__(self) -> None:
-        self._scripts: dict[str, Sequence[Reply]] = {}
-        self._slow: dict[tuple[str, int], float] = {}
+        self._scripts: dict[str, Script] = {}
+        self._slow: dict[tuple[str, str, int], float] = {}
         self._slow_judge: dict[str, float] = {}
         self._mutex = threading.Lock()
         self._exchanges: list[Exchange] = []
@@ -109,8 +114,15 @@ class Provider:
 
     def play(self, marker: str, replies: Sequence[Reply], *, slow_once: Mapping[int, float] | None = None) -> None:
         """Answer the n-th turn with the n-th reply; `slow_once` holds turns back, by seconds, the first time only."""
-        self._scripts[marker] = replies
-        self._slow |= {(marker, turn): seconds for turn, seconds in (slow_once or {}).items()}
+        slow = {("single", turn): seconds for turn, seconds in (slow_once or {}).items()}
+        self.play_parts(marker, {"single": replies}, slow_once=slow)
+
+    def play_parts(
+        self, marker: str, script: Script, *, slow_once: Mapping[tuple[str, int], float] | None = None
+    ) -> None:
+        """Answer each part from its own replies; `slow_once` holds turns of parts back, the first time only."""
+        self._scripts[marker] = script
+        self._slow |= {(marker, *turn): seconds for turn, seconds in (slow_once or {}).items()}
 
     def delay_judge_once(self, text: str, seconds: float) -> None:
         """Hold the judge back the first time it is asked about a command with this text."""
@@ -123,6 +135,10 @@ class Provider:
     def turns(self, marker: str) -> dict[int, int]:
         """Count the requests by turn, from 1."""
         return dict(Counter(e.assistant_turns + 1 for e in self.exchanges(marker)))
+
+    def asked(self, marker: str) -> dict[tuple[str, int], int]:
+        """Count the requests by part and turn."""
+        return dict(Counter((part_of(e), e.assistant_turns + 1) for e in self.exchanges(marker)))
 
     def judge_calls(self, text: str) -> int:
         """Count the judge's requests about commands with this text."""
@@ -143,9 +159,15 @@ class Provider:
 
     def _turn(self, exchange: Exchange) -> Reply:
         marker = max((m for m in self._scripts if m in exchange.first_user_text), key=len)
-        replies, turn = self._scripts[marker], exchange.assistant_turns + 1
+        part, turn = part_of(exchange), exchange.assistant_turns + 1
+        replies = self._scripts[marker][part]
         reply = replies[min(turn, len(replies)) - 1]
-        return replace(reply, latency_s=reply.latency_s + self._slow.pop((marker, turn), 0.0))
+        return replace(reply, latency_s=reply.latency_s + self._slow.pop((marker, part, turn), 0.0))
+
+
+def part_of(exchange: Exchange) -> str:
+    """Say who is asked."""
+    return part_by(exchange.system, [t.name for t in exchange.tools])
 
 
 def _is_judge(exchange: Exchange) -> bool:
@@ -274,12 +296,12 @@ class System:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def revoke(self, agent_id: str) -> str | None:
+    def revoke(self, agent_id: str, *, queue: str = "rca") -> str | None:
         """Revoke an agent's message, as Flower would; say whether a worker had it already. None if there is none."""
         workers = self._app.control.inspect(timeout=1).reserved() or {}
         in_line = {m["id"]: str(m["args"]) for messages in workers.values() for m in messages}
         with Redis.from_url(self.redis_url) as redis:
-            headers = [json.loads(message)["headers"] for message in redis.lrange("rca", 0, -1)]
+            headers = [json.loads(message)["headers"] for message in redis.lrange(queue, 0, -1)]
         queued = {h["id"]: h["argsrepr"] for h in headers}
         found = [i for i, arguments in (in_line | queued).items() if agent_id in arguments]
         for message_id in found:
@@ -309,9 +331,13 @@ class System:
         """Return the investigations of incidents with this title."""
         return [i for i in self._all(InvestigationRow) if title in self._title(i)]
 
+    def agents(self, investigation_id: str) -> dict[str, AgentRow]:
+        """Return its agents' rows as they stand now, by role."""
+        return {a.role: a for a in self._all(AgentRow) if a.investigation_id == investigation_id}
+
     def agent(self, investigation_id: str) -> AgentRow:
-        """Return its one agent's row as it stands now."""
-        return next(a for a in self._all(AgentRow) if a.investigation_id == investigation_id)
+        """Return the row of its one agent, or of its lead, as it stands now."""
+        return next(a for a in self._all(AgentRow) if a.investigation_id == investigation_id and a.agent_no == 0)
 
     def turns(self, investigation_id: str) -> list[int]:
         agent = self.agent(investigation_id)
@@ -359,6 +385,11 @@ class System:
             otherwise=lambda: f"turn {turn_no} of {marker!r} asked for {times} times: {self.provider.turns(marker)}",
         )
 
+    def wait_for_part(self, marker: str, part: str, turn_no: int, *, within_s: float = 20) -> None:
+        """Wait until the provider has been asked for this turn of this part."""
+        asked = self.provider.asked
+        wait_for(lambda: asked(marker).get((part, turn_no), 0), within_s=within_s, otherwise=lambda: str(asked(marker)))
+
     def _title(self, investigation: InvestigationRow) -> str:
         with self.services.database.transaction() as session:
             return session.get_one(IncidentRow, investigation.incident_id).title
@@ -370,7 +401,9 @@ class System:
     def describe(self, investigation_id: str) -> str:
         """Say how it stands, for a failed assertion."""
         row, agents = self.investigation(investigation_id), self._all(AgentRow)
-        own = [f"{a.status} turn {a.turn_no} losses {a.losses}" for a in agents if a.investigation_id == row.id]
+        own = [
+            f"{a.role} {a.status} turn {a.turn_no} losses {a.losses}" for a in agents if a.investigation_id == row.id
+        ]
         logs = "\n".join(f"--- {p.name}\n{_telling(p.log())}" for p in self.processes)
         return f"{row.status} {row.failure_class} {row.failure_reason}; agents: {own}\n{logs}"
 
