@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_VENV ?= .venv-demo
 
-.PHONY: demo test check format lock bench footprint chaos clean
+.PHONY: demo test check format lock bench bench-orchestrated footprint chaos clean
 
 $(BIN)/.dev: locks/dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -42,6 +42,9 @@ format: $(BIN)/.dev
 
 bench: $(BIN)/.dev
 	$(BIN)/python -m tests.benchmarks.spine
+
+bench-orchestrated: $(BIN)/.dev
+	$(BIN)/python -m tests.benchmarks.orchestrated
 
 # What a run writes stays in CHAOS_FOLDER, one folder a seed; the checker's exit code is the target's.
 CHAOS_SEED ?= 1

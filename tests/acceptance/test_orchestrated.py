@@ -2,11 +2,22 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.acceptance.system import OPENAI_MODEL, Process, System, reports, wait_for
+from tests.acceptance.ensemble import (
+    OWN,
+    ROLES,
+    claims_a_cause,
+    environment,
+    finds,
+    holds,
+    looks,
+    measures,
+    sends,
+    write_own_role,
+)
+from tests.acceptance.system import Process, System, reports, wait_for
 from tests.model_server import Reply
 from tests.orchestra import CASE, CHANGES, DEPENDENCIES, ERRORS, GENERAL, RUNTIME, write_two_sources
 from worker import pipeline
@@ -16,10 +27,6 @@ Install = Callable[..., System]
 LONG_S = 20
 WITHOUT_SUBAGENTS = ("rca", "guardrail", "tools", "reports")
 WITHOUT_LEADS = ("subagents", "guardrail", "tools", "reports")
-OWN, OWN_S = "own_investigator", 10
-ROLES = (ERRORS, RUNTIME, CHANGES, DEPENDENCIES, GENERAL, OWN)
-CITED = [{"evidence_id": "a1e1.1", "quote": None}]
-CAUSE = {"entity": "db", "category": "latency", "statement": "It waits for its pool.", "evidence": CITED}
 
 
 @pytest.fixture(scope="module")
@@ -29,47 +36,7 @@ def recorded_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def system(install: Install, recorded_root: Path, tmp_path: Path) -> System:
-    roles = tmp_path / "roles"
-    roles.mkdir()
-    front = f"name: {OWN}\ndescription: Ours.\ntools: ['*']\nmax_seconds: {OWN_S}"
-    (roles / "own.md").write_text(f"---\n{front}\n---\nLook at what is left.\n")
-    return install(
-        RCA_LEASE_S="2",
-        RCA_HEARTBEAT_S="0.5",
-        ORCHESTRATOR_ENABLED="true",
-        RCA_ORCHESTRATOR_MODEL=OPENAI_MODEL,
-        RCA_SUBAGENT_MODEL=OPENAI_MODEL,
-        RCA_ROLES_DIR=str(roles),
-        RCA_RECORDED_ROOT=str(recorded_root),
-    )
-
-
-def sends(*roles: str, **fields: Any) -> Reply:
-    sub_agents = [{"role": role, "purpose": f"what {role} sees"} for role in roles]
-    plan = {"approach": "fan_out", "reason": "several signals", "sub_agents": sub_agents}
-    return Reply(tool_calls=[("triage", plan)], **fields)
-
-
-def looks(turn: int = 1, **fields: Any) -> Reply:
-    """Ask for what every role may ask, in other words each turn."""
-    return Reply(tool_calls=[("read_artifact", {"id": "art_none", "start_line": turn})], **fields)
-
-
-def measures() -> Reply:
-    return Reply(tool_calls=[("rank_metric_changes", {})])
-
-
-def finds(summary: str = "Nothing of note.", **fields: Any) -> Reply:
-    return Reply(tool_calls=[("submit_finding", {"summary": summary, "strength": "moderate"})], **fields)
-
-
-def holds() -> Reply:
-    check = {"cause": 1, "entity": "db", "outcome": "holds", "reason": "The series says so."}
-    return Reply(tool_calls=[("submit_verification", {"checks": [check]})])
-
-
-def claims_a_cause() -> Reply:
-    return reports(verdict="likely", confidence="medium", root_causes=[CAUSE])
+    return install(RCA_LEASE_S="2", RCA_HEARTBEAT_S="0.5", **environment(recorded_root, write_own_role(tmp_path)))
 
 
 def play(system: System, marker: str, *, slow_once: dict[tuple[str, int], float] | None = None) -> None:
