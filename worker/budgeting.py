@@ -10,7 +10,7 @@ from worker.domain.incident import Budget
 from worker.domain.states import ASIDE, InvestigationStatus, Purpose
 from worker.domain.transcript import Amount, Claim, Limits
 from worker.investigation import budget
-from worker.investigation.budget import NOTHING, Bound, Cap, NextCall, Stage
+from worker.investigation.budget import NOTHING, Bound, Cap, NextCall, OwnBounds, Stage
 from worker.investigation.messages import request_tokens
 from worker.services import Services
 from worker.settings import Settings
@@ -61,9 +61,8 @@ def reserve(services: Services, claim: Claim, ask: NextAsk) -> Bound:
     with services.database.transaction() as session:
         account = reservations.lock_account(session, claim)
         bound = _check(services, session, account, ask)
-        if (brief := claim.agent.brief) is not None:
-            age_s = (database_now(session) - (claim.agent.created_at or claim.claimed_at)).total_seconds()
-            bound = budget.check_sub_agent(bound, brief, turn_no=ask.call.turn_no, age_s=age_s)
+        if ask.purpose is Purpose.SUBAGENT:
+            bound = budget.check_sub_agent(bound, _own_bounds(services, session, claim, account))
         if bound.stage is not Stage.SPENT:
             expected = usage.Call(ask.purpose, ask.route, usage.RESERVED, counted=ask.call.amount)
             reservations.reserve(session, claim, expected)
@@ -76,8 +75,21 @@ def _check(services: Services, session: Session, account: Account, ask: NextAsk)
     if ask.purpose is Purpose.SUBAGENT:
         return budget.check_aside(limits, account.spent, ask.call, kept=budget.synthesis_of(ask.call), days=days)
     if ask.purpose in ASIDE:
-        return budget.check_aside(limits, account.spent, ask.call, kept=account.largest, days=days)
+        kept = NOTHING if ask.purpose is Purpose.VERIFY else account.largest  # after the last turn none comes
+        return budget.check_aside(limits, account.spent, ask.call, kept=kept, days=days)
     return budget.check_budget(limits, account.spent, ask.call, days=days)
+
+
+def _own_bounds(services: Services, session: Session, claim: Claim, account: Account) -> OwnBounds:
+    """Return how a sub-agent stands in its own turns and time; the investigation's bound on turns holds for each."""
+    agent, most = claim.agent, (account.limits or limits_of(services.settings)).max_turns
+    began_at = agent.created_at or claim.claimed_at
+    return OwnBounds(
+        max_turns=min(most, agent.brief.max_turns) if agent.brief else most,
+        turn_no=agent.turn_no,
+        max_seconds=(agent.deadline_at - began_at).total_seconds(),
+        elapsed_s=(database_now(session) - began_at).total_seconds(),
+    )
 
 
 def _caps_before(services: Services, session: Session, user_path: str, call: NextCall) -> tuple[Cap, ...]:

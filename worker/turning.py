@@ -45,7 +45,7 @@ def store(services: Services, claim: Claim, part: Part, outcome: Outcome, *, sai
             transcripts.add_turn(session, claim, _turn(part, outcome, said))
             usage.book(session, claim, said.booking)
         for call in part.answered:
-            transcripts.put_call(session, claim, call, turn_no=part.agent.turn_no - 1)
+            transcripts.put_call(session, claim, call, turn_no=part.transcript.turns[-1].turn_no)
         return _go_on(session, claim, part, outcome)
 
     to = _next_status(services, part, outcome)
@@ -86,15 +86,22 @@ def _go_on(session: Session, claim: Claim, part: Part, outcome: Outcome) -> list
     if outcome.single_because is not None:
         orchestrating.become_single(session, claim, outcome.single_because)
     if part.agent.kind is AgentKind.SUB and outcome.to is AgentStatus.DONE:
-        child = session.get_one(AgentRow, claim.agent.id)
-        reason = outcome.partial or "it handed in nothing"
-        if (finding := outcome.finding) is not None:
-            findings.add(session, child, finding)
-        else:
-            findings.add(session, child, gathered(reason, _gathered_ids(part)), reason=reason)
+        _add_finding(session, part, outcome)
     return []
 
 
-def _gathered_ids(part: Part) -> Sequence[str]:
+def _add_finding(session: Session, part: Part, outcome: Outcome) -> None:
+    """Store what the sub-agent handed in, as far as its results go, or what code can say in its place."""
+    child, seen = session.get_one(AgentRow, part.agent.id), _seen_ids(part)
+    if outcome.finding is not None:
+        findings.add(session, child, outcome.finding.citing_only(seen))
+        return
+    reason = outcome.partial or "it handed in nothing"
+    findings.add(session, child, gathered(reason, seen), reason=reason)
+
+
+def _seen_ids(part: Part) -> Sequence[str]:
+    """Return the ids of the results that the agent has seen, by which they are cited."""
     succeeded = [c for c in part.transcript.calls if c.status is ToolCallStatus.SUCCEEDED]
-    return list(dict.fromkeys(c.repeats or c.evidence_id for c in succeeded))
+    shown = [p.evidence_id for p in part.agent.brief.starting_points] if part.agent.brief else []
+    return list(dict.fromkeys((*(c.repeats or c.evidence_id for c in succeeded), *shown)))

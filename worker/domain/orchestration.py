@@ -1,6 +1,6 @@
 """What a lead plans, what a sub-agent is told, and what it hands back."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
@@ -103,8 +103,25 @@ class Finding(Block):
     ruled_out: tuple[RuledOut, ...] = Field(default=(), max_length=20)
     follow_ups: tuple[Sentence, ...] = Field(default=(), max_length=10, description="Questions left for others.")
 
+    def citing_only(self, known: Collection[str]) -> "Finding":
+        """Return the finding without citations of results there are not; with none left it is weak at most."""
+        parts = {name: tuple(_citing_only(part, known) for part in getattr(self, name)) for name in _CITING}
+        held = self.model_copy(update={"evidence": _known(self.evidence, known), **parts})
+        if held.evidence or any(part.evidence for name in _CITING for part in parts[name]):
+            return held
+        return held.model_copy(update={"strength": max(self.strength, Strength.WEAK, key=list(Strength).index)})
 
+
+_CITING = ("suspects", "ruled_out")
 MAX_CITED = 30
+
+
+def _citing_only(part: Suspect | RuledOut, known: Collection[str]) -> Suspect | RuledOut:
+    return part.model_copy(update={"evidence": _known(part.evidence, known)})
+
+
+def _known(citations: tuple[Citation, ...], known: Collection[str]) -> tuple[Citation, ...]:
+    return tuple(c for c in citations if c.evidence_id in known)
 
 
 def gathered(reason: str, evidence_ids: Sequence[str]) -> Finding:

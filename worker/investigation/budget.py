@@ -6,7 +6,6 @@ from enum import StrEnum
 
 from worker.domain.conversation import Price, Usage
 from worker.domain.incident import Budget
-from worker.domain.orchestration import Brief
 from worker.domain.transcript import Amount, Limits, Spent
 
 OUTPUT_TOKENS_EXPECTED = 2000
@@ -59,6 +58,16 @@ class NextCall:
         input_tokens = max(self.tokens - OUTPUT_TOKENS_EXPECTED, 0)
         dollars = input_tokens * self.price.input_per_mtok + OUTPUT_TOKENS_EXPECTED * self.price.output_per_mtok
         return dollars / _MILLION
+
+
+@dataclass(frozen=True)
+class OwnBounds:
+    """How a sub-agent stands in turns and seconds, counted from its own beginning."""
+
+    max_turns: int
+    turn_no: int
+    max_seconds: float
+    elapsed_s: float
 
 
 class Unit(StrEnum):
@@ -153,10 +162,10 @@ def check_aside(limits: Limits, spent: Spent, call: NextCall, *, kept: Amount, d
     return _narrowest((*amounts, _time_bound(limits.max_seconds, spent.elapsed_s)))
 
 
-def check_sub_agent(shared: Bound, brief: Brief, *, turn_no: int, age_s: float) -> Bound:
+def check_sub_agent(shared: Bound, own: OwnBounds) -> Bound:
     """Return the narrowest of the investigation's bound and those of a sub-agent's own turns and time."""
-    turns = _bound(brief.max_turns - turn_no + 1, 1, f"its budget of {brief.max_turns} turns")
-    return _narrowest((shared, turns, _time_bound(brief.max_seconds, age_s)))
+    turns = _bound(own.max_turns - own.turn_no + 1, 1, f"its budget of {own.max_turns} turns")
+    return _narrowest((shared, turns, _time_bound(own.max_seconds, own.elapsed_s)))
 
 
 def synthesis_of(call: NextCall) -> Amount:

@@ -1,5 +1,6 @@
 """The arithmetic of budgets: nothing is overshot but by calls in flight, and the last turn always fits."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,16 +8,20 @@ from worker.domain.conversation import Price, Usage
 from worker.domain.incident import Budget
 from worker.domain.transcript import Amount, Limits, Spent
 from worker.investigation.budget import (
+    Bound,
     Cap,
     NextCall,
+    OwnBounds,
     Stage,
     Unit,
     cap_both,
     check_aside,
     check_budget,
+    check_sub_agent,
     count_call,
     find_reached,
     pin_limits,
+    synthesis_of,
 )
 
 FREE = Price(input_per_mtok=0.0, output_per_mtok=0.0, source="test")
@@ -179,3 +184,29 @@ def test_a_cap_is_near_when_the_calls_of_a_moment_could_reach_it() -> None:
 
     assert cap.is_near(call(1_000_000, price=None, ceiling=0.2), calls=3)
     assert not cap.is_near(call(1_000_000, price=None, ceiling=0.2), calls=2)
+
+
+OPEN, SPENT = Bound(Stage.OPEN), Bound(Stage.SPENT, "no money")
+
+
+def own(**fields: float) -> OwnBounds:
+    known = {"max_turns": 5, "turn_no": 1, "max_seconds": 100.0, "elapsed_s": 0.0}
+    return OwnBounds(**{**known, **fields})  # type: ignore[arg-type]  # counts are whole here
+
+
+def test_a_sub_agent_is_bound_by_its_own_turns_and_time_too() -> None:
+    assert check_sub_agent(OPEN, own()).stage is Stage.OPEN
+    assert check_sub_agent(OPEN, own(turn_no=5)).stage is Stage.LAST
+    assert check_sub_agent(OPEN, own(turn_no=6)).stage is Stage.SPENT
+    assert check_sub_agent(OPEN, own(elapsed_s=85.0)).stage is Stage.LAST
+    assert check_sub_agent(OPEN, own(elapsed_s=100.0)).stage is Stage.SPENT
+
+
+def test_the_bound_of_all_holds_for_a_sub_agent_that_has_time() -> None:
+    assert check_sub_agent(SPENT, own()) == SPENT
+
+
+def test_a_sub_agent_leaves_room_for_its_lead() -> None:
+    call = NextCall(1, 1000, None, 20.0)
+
+    assert synthesis_of(call) == Amount(2000, pytest.approx(0.04))

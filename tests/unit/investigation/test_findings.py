@@ -126,3 +126,26 @@ def test_what_code_writes_claims_nothing() -> None:
     assert "its time ran out" in finding.summary
     assert [c.evidence_id for c in finding.evidence] == ["a1e1.1", "a1e2.1"]
     assert not finding.suspects
+
+
+def test_a_finding_keeps_only_citations_of_results_there_are() -> None:
+    evidence = [{"evidence_id": "a1e1.1"}, {"evidence_id": "e99.9"}]
+    finding = Finding.model_validate(
+        {"summary": "s", "strength": "strong", "evidence": evidence, "suspects": [{**SUSPECT, "evidence": evidence}]}
+    )
+
+    held = finding.citing_only({"a1e1.1"})
+
+    assert [c.evidence_id for c in held.evidence] == ["a1e1.1"]
+    assert [c.evidence_id for c in held.suspects[0].evidence] == ["a1e1.1"]
+    assert held.strength is Strength.STRONG
+
+
+@pytest.mark.parametrize(
+    ("said", "counts_as"),
+    [("strong", "weak"), ("moderate", "weak"), ("weak", "weak"), ("inconclusive", "inconclusive")],
+)
+def test_a_finding_that_rests_on_nothing_is_weak_at_most(said: str, counts_as: str) -> None:
+    finding = Finding(summary="s", strength=Strength(said), evidence=(Citation(evidence_id="e99.9"),))
+
+    assert finding.citing_only(()).strength == counts_as
