@@ -1,6 +1,6 @@
 """What a turn leaves behind: the answer with its tool calls, what it cost, and whoever goes on from it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -17,9 +17,12 @@ from worker.investigation.decisions import Outcome
 from worker.ops import metrics
 from worker.parts import Part
 from worker.services import Services
-from worker.storage import findings, transcripts, usage
+from worker.steps import PATIENCE_S
+from worker.storage import agents, findings, transcripts, usage
 from worker.storage.outbox import WakeUp
 from worker.storage.tables import AgentRow
+
+SYNTHESIS_FAILED = "synthesis_failed"
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,26 @@ def store(services: Services, claim: Claim, part: Part, outcome: Outcome, *, sai
             transcripts.put_call(session, claim, call, turn_no=part.transcript.turns[-1].turn_no)
         return _go_on(session, claim, part, outcome)
 
+    if outcome.to is AgentStatus.FAILED:
+        _fail(services, claim, outcome, work)
+        return
     to = _next_status(services, part, outcome)
     commit(services, claim, to, partial=outcome.partial, store=work, is_same_turn=said is None)
     if part.agent.kind is AgentKind.SUB and outcome.to is AgentStatus.DONE:
         metrics.FINDINGS.labels(role=part.agent.role, by="model" if outcome.finding else "code").inc()
     if said is not None:
         metrics.TURNS.labels(purpose=part.purpose, model=part.agent.route.label).inc()
+
+
+def _fail(services: Services, claim: Claim, outcome: Outcome, store: Callable[[Session], object]) -> None:
+    """Keep the turn, which is paid for, and end the agent; a retry goes on with the next one."""
+
+    def work(session: Session) -> None:
+        store(session)
+        reason = outcome.partial or "it gave up"
+        agents.fail(session, claim, failure_class=SYNTHESIS_FAILED, reason=reason, turn_no=claim.agent.turn_no + 1)
+
+    services.database.insist(work, for_s=PATIENCE_S)
 
 
 def _turn(part: Part, outcome: Outcome, said: Said) -> Turn:

@@ -268,6 +268,23 @@ def test_a_synthesis_that_fails_is_resumed_without_asking_a_sub_agent_again(open
     assert model.asked == {("lead", 1): 1, ("lead", 2): 2, (RUNTIME, 1): 1, (RUNTIME, 2): 1}
 
 
+def test_a_lead_that_writes_no_report_fails_and_a_retry_goes_on_from_the_findings(open_orchestrated: Open) -> None:
+    scripts: dict[str, Any] = {
+        "lead": [sends(RUNTIME), says("I am not sure."), says("Nor now."), submits_report(summary="At last.")],
+        RUNTIME: [LOOKS, finds("Slow.")],
+    }
+    model = Orchestra(scripts)
+    services = open_orchestrated(model)
+    failed = investigate(services)
+    assert row_of(services, failed).failure_class == "synthesis_failed"
+
+    resumed = pipeline.retry(services, failed)
+    drain(services)
+
+    assert report_of(services, resumed).summary == "At last."
+    assert set(model.asked.values()) == {1}
+
+
 def test_one_cancelled_in_the_middle_of_a_wave_goes_on_with_the_rest_of_it(open_orchestrated: Open) -> None:
     scripts: dict[str, Any] = {
         "lead": [sends(ERRORS, RUNTIME), submits_report()],

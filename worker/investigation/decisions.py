@@ -77,7 +77,7 @@ def follow(answer: ModelAnswer, *, transcript: Transcript, agent: Agent, rules: 
     if not calls or any(_is_ending(c, rules) for c in calls):
         bad = 1 + _bad_answers(transcript, rules)
         if bad >= MAX_BAD_ANSWERS:
-            return _ended(calls, rules, f"the model did not hand in a valid {_noun(rules)}")
+            return _given_up(calls, transcript, rules)
     if is_last:
         return _ended(calls, rules, rules.bound.reason)
     return Outcome(calls, next_status(calls))
@@ -114,6 +114,14 @@ def _ended(calls: tuple[ToolCall, ...], rules: Rules, partial: str | None) -> Ou
     return Outcome(_settled(calls), to, partial)
 
 
+def _given_up(calls: tuple[ToolCall, ...], transcript: Transcript, rules: Rules) -> Outcome:
+    """End without what was asked for. A lead of whose report nothing is left has failed: others' work waits for it."""
+    ended = _ended(calls, rules, f"the model did not hand in a valid {_noun(rules)}")
+    if rules.staff is None or find_submission(transcript, beside=calls)[0] is not None:
+        return ended
+    return replace(ended, to=AgentStatus.FAILED)
+
+
 def _find_planned(calls: Iterable[ToolCall]) -> ToolCall | None:
     """Return the first planning call that was taken."""
     return next((c for c in calls if c.tool in PLANNING_TOOLS and c.status is ToolCallStatus.ALLOWED), None)
@@ -127,9 +135,12 @@ def next_status(calls: tuple[ToolCall, ...]) -> AgentStatus:
     return AgentStatus.READY_TO_ACT if ToolCallStatus.ALLOWED in statuses else AgentStatus.READY
 
 
-def find_submission(transcript: Transcript) -> tuple[Submission | None, bool]:
-    """Return the report the model handed in, and whether it was whole; a broken one is salvaged."""
-    reports = [c for c in transcript.calls if c.tool == REPORT.tool.name]
+def find_submission(transcript: Transcript, *, beside: tuple[ToolCall, ...] = ()) -> tuple[Submission | None, bool]:
+    """Return the report the model handed in, and whether it was whole; a broken one is salvaged.
+
+    `beside` are calls that are not in the transcript yet.
+    """
+    reports = [c for c in (*transcript.calls, *beside) if c.tool == REPORT.tool.name]
     for call in reversed(reports):
         if call.status is ToolCallStatus.SUCCEEDED and call.arguments is not None:
             return submission.parse_submission(call.arguments), True

@@ -14,6 +14,7 @@ _FIXES = {
     "route": "the model's name leads nowhere: `rca llm explain NAME` says why; mend it, then retry",
     "budget_exceeded": "raise RCA_MAX_TOKENS, RCA_MAX_COST_USD or RCA_MAX_SECONDS, then retry",
     "missing_input": "the incident names data that is not there: check its labels and RCA_RECORDED_ROOT, then retry",
+    "synthesis_failed": "the lead wrote no report from the findings: name another RCA_ORCHESTRATOR_MODEL, then retry",
     "worker_lost": "its worker died each time: look for memory or crashes in the worker's output, then retry",
     "unexpected": "a defect: the worker's log has the trace; please report it; a retry goes on from the last turn",
 }

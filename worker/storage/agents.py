@@ -135,13 +135,17 @@ def put_back(
     return _release(session, row, now)
 
 
-def fail(session: Session, claim: Claim, *, failure_class: str, reason: str) -> WakeUp | None:
+def fail(
+    session: Session, claim: Claim, *, failure_class: str, reason: str, turn_no: int | None = None
+) -> WakeUp | None:
     """End the agent, and with it its investigation; remember where it stood so that a retry goes on from there.
 
-    A sub-agent ends alone: its failure is a finding, and the last one's wakes the lead.
+    `turn_no` is the turn that a retry begins with, None: the one that was claimed. A sub-agent ends alone: its
+    failure is a finding, and the last one's wakes the lead.
     """
     lead = children.lock_lead(session, claim.agent)
     row, now = hold(session, claim), database_now(session)
+    row.turn_no = turn_no or row.turn_no
     _end(session, row, AgentStatus.FAILED, now, failure_class=failure_class, reason=reason)
     return children.rejoin(session, lead)
 

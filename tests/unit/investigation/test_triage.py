@@ -156,3 +156,28 @@ def test_a_sub_agent_cannot_hand_in_a_report() -> None:
     rules = Rules(LeadsTools(), never, OPEN, ending=FINDING)
 
     assert led_to(("submit_report", report_arguments()), rules=rules).calls[0].status is ToolCallStatus.FAILED
+
+
+BAD_REPORT: Request = ("submit_report", {"verdict": "certain"})
+
+
+def after_a_bad_report(rules: Rules) -> Outcome:
+    before = transcript_of(earlier(1, made("submit_report", {"verdict": "certain"}, ToolCallStatus.FAILED)))
+    return follow(answer_of(BAD_REPORT), transcript=before, agent=AGENT, rules=rules)
+
+
+def test_a_lead_of_whose_report_nothing_is_left_has_failed() -> None:
+    assert after_a_bad_report(RULES).to is AgentStatus.FAILED
+
+
+def test_a_single_agent_is_published_with_what_code_can_say() -> None:
+    assert after_a_bad_report(Rules(LeadsTools(), never, OPEN)).to is AgentStatus.PUBLISHING
+
+
+def test_a_leads_report_that_can_be_salvaged_is_published_as_partial() -> None:
+    half = ("submit_report", {"verdict": "certain", "summary": "It waits for the pool."})
+    before = transcript_of(earlier(1, made("submit_report", {"verdict": "certain"}, ToolCallStatus.FAILED)))
+
+    outcome = follow(answer_of(half), transcript=before, agent=AGENT, rules=RULES)
+
+    assert (outcome.to, outcome.partial) == (AgentStatus.PUBLISHING, "the model did not hand in a valid report")
