@@ -27,6 +27,7 @@ class StoppingDatabase(Database):
 
     def __init__(self, database: Database, *, stops_before: int) -> None:
         self.url, self.engine, self._sessions = database.url, database.engine, database._sessions
+        self._outages = None
         self.moved = threading.Event()
         self._go_on = threading.Event()
         self._is_dead = False

@@ -39,7 +39,7 @@ def build_services(settings: Settings) -> Services:
     lease = timedelta(seconds=settings.rca_lease_s)
     return Services(
         settings=settings,
-        database=Database(settings.database),
+        database=Database(settings.database, pool="main"),
         heartbeat=Heartbeat(settings.database, lease=lease, every_s=settings.rca_heartbeat_s),
         model=Models(offline=OfflineAnalyst(), providers=ProviderClient(settings)),
         router=Router(settings),

@@ -36,7 +36,7 @@ def deliver(services: Services, delivery_id: str) -> None:
         try:
             taken = _take(services, delivery_id)
         except StorageUnavailableError as error:
-            log.warning("claim_postponed", delivery=delivery_id, error=error.reason)
+            log.debug("claim_postponed", delivery=delivery_id, error=error.reason)
             return
         if taken is not None:
             _attempt(services, *taken)

@@ -53,7 +53,7 @@ def _claim(services: Services, step: Step, agent_id: str, *, turn_no: int | None
         with services.database.transaction() as session:
             return agents.claim(session, agent_id, step, turn_no=turn_no, lease=services.lease)
     except StorageUnavailableError as error:
-        log.warning("claim_postponed", agent=agent_id, step=step.value, error=error.reason)
+        log.debug("claim_postponed", agent=agent_id, step=step.value, error=error.reason)
         return None  # nothing was claimed: the outbox sends the message again
 
 

@@ -49,13 +49,9 @@ class Sweeper:
         while not self._services.stopping.wait(self._services.settings.rca_sweep_s):
             try:
                 self.sweep()
-            except StorageUnavailableError as error:
-                if not self._is_interrupted:
-                    log.warning("sweeper_interrupted", error=error.reason)
+            except StorageUnavailableError:
                 self._is_interrupted = True
             else:
-                if self._is_interrupted:
-                    log.info("sweeper_resumed")
                 self._is_interrupted = False
 
     def sweep(self) -> bool:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
 from worker.errors import StorageUnavailableError
+from worker.storage.outage import OutageLog
 from worker.storage.types import UtcDateTime, dump_json
 
 POOL_SIZE = 10
@@ -79,27 +80,37 @@ def create_database_engine(url: str, *, pool_size: int = POOL_SIZE) -> Engine:
 
 
 class Database:
-    """Transactions on one engine. No transaction is held across a model or tool call."""
+    """Transactions on one engine. No transaction is held across a model or tool call.
 
-    def __init__(self, url: str, *, pool_size: int = POOL_SIZE) -> None:
+    `pool` is the name under which its outages are logged; None where whoever asks is told anyway.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = POOL_SIZE, pool: str | None = None) -> None:
         self.url = url
+        self._outages = OutageLog(pool) if pool else None
         self.engine = create_database_engine(url, pool_size=pool_size)
         if self.engine.dialect.name == "postgresql":
             event.listen(self.engine, "connect", _bound_waits)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
+    @property
+    def is_interrupted(self) -> bool:
+        """Say whether the log tells of an outage whose end it has not told yet."""
+        return self._outages is not None and self._outages.is_on
+
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """Commit at the end, roll back on any error. Raises `StorageUnavailableError` when there is no database."""
+        began_s = time.monotonic()
         try:
-            with self._sessions.begin() as session:
+            with _mapped_errors(), self._sessions.begin() as session:
                 yield session
-        except (OperationalError, InterfaceError, PoolTimeoutError) as error:
-            raise StorageUnavailableError(f"the database does not answer ({type(error).__name__})") from error
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise StorageUnavailableError("the connection to the database was lost") from error
+        except StorageUnavailableError as error:
+            if self._outages:
+                self._outages.failed(error)
             raise
+        if self._outages:
+            self._outages.succeeded(began_s=began_s)
 
     def insist(self, work: Callable[[Session], T], *, for_s: float) -> T:
         """Run `work` in a transaction, again and again while the database is away, for so many seconds.
@@ -120,6 +131,18 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+@contextmanager
+def _mapped_errors() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+        raise StorageUnavailableError(f"the database does not answer ({type(error).__name__})") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise StorageUnavailableError("the connection to the database was lost") from error
+        raise
 
 
 def database_now(session: Session) -> datetime:

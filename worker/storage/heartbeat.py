@@ -3,18 +3,14 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-
-import structlog
 
 from worker.errors import LeaseLostError, StorageUnavailableError
 from worker.ops import metrics
 from worker.storage import agents
 from worker.storage.database import Database
-
-log = structlog.get_logger()
 
 
 @dataclass
@@ -29,7 +25,7 @@ class Heartbeat:
     """Knows which claims this process runs and keeps exactly those alive, each until its deadline."""
 
     def __init__(self, url: str, *, lease: timedelta, every_s: float) -> None:
-        self._database = Database(url, pool_size=1)
+        self._database = Database(url, pool_size=1, pool="heartbeat")
         self._lease = lease
         self._every_s = every_s
         self._claims: dict[str, _Held] = {}
@@ -98,7 +94,7 @@ class Heartbeat:
         now = time.monotonic()
         with self._mutex:
             live = [token for token, held in self._claims.items() if held.deadline > now]
-        if live:
+        if live or self._database.is_interrupted:  # an idle process, too, tells of the end of an outage
             self._renew(live)
 
     def _renew(self, tokens: list[str]) -> set[str]:
@@ -112,16 +108,9 @@ class Heartbeat:
         return ours
 
     def _run(self) -> None:
-        is_down = False
         beaten_at = time.monotonic()
         while not self._stop.wait(self._every_s):
             metrics.HEARTBEAT_LAG_SECONDS.set(max(time.monotonic() - beaten_at - self._every_s, 0.0))
             beaten_at = time.monotonic()
-            try:
+            with suppress(StorageUnavailableError):  # the next beat tries again
                 self.beat()
-            except StorageUnavailableError as error:
-                if not is_down:
-                    log.warning("heartbeat_interrupted", error=error.reason)
-                is_down = True
-            else:
-                is_down = False
