@@ -1,19 +1,24 @@
 """The database away: what was done is stored when it is back, and nobody is judged for having waited."""
 
+import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg import sql
 from redis import Redis
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from tests.builders import drain, incident, submits_report
 from tests.fakes import ScriptedModel
+from tests.servers import PostgresServer
 from worker import pipeline
 from worker.domain.conversation import ModelAnswer, ModelRequest
 from worker.domain.states import Step
@@ -21,6 +26,7 @@ from worker.errors import StorageUnavailableError
 from worker.services import Services
 from worker.storage import agents
 from worker.storage.database import Database
+from worker.storage.migrate import migrate
 from worker.storage.tables import AgentRow, InvestigationRow
 from worker.sweeper import Sweeper
 
@@ -83,6 +89,36 @@ def test_insisting_ends_with_the_time_it_was_given(open_services: Open) -> None:
         services.database.insist(lambda session: session.scalar(select(1)), for_s=0.5)
 
     assert 0.4 < time.monotonic() - started < 5
+
+
+def test_a_server_that_only_reads_is_one_that_is_away(postgres_server: PostgresServer) -> None:
+    url = postgres_server.create_database()
+    migrate(url)
+    database = Database(url)
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as operator:
+        name = sql.Identifier(url.rsplit("/", 1)[1])
+        operator.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
+
+        with pytest.raises(StorageUnavailableError), database.transaction() as session:
+            session.execute(delete(AgentRow))  # as after a failover, when the old primary is a standby
+
+        operator.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = off").format(name))
+    with database.transaction() as session:
+        session.execute(delete(AgentRow))  # on a new connection
+    database.close()
+
+
+def test_a_server_whose_host_is_gone_is_not_waited_for(postgres_server: PostgresServer) -> None:
+    database = Database(postgres_server.create_database())
+
+    with database.transaction() as session:
+        raw: Any = session.connection().connection.driver_connection
+        with socket.socket(fileno=os.dup(raw.fileno())) as wire:
+            unacknowledged_ms = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+            idle_s = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+    database.close()
+
+    assert (unacknowledged_ms, idle_s) == (10_000, 5)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from zlib import crc32
 
-from sqlalchemy import Engine, create_engine, event, func, select, text
+from sqlalchemy import Engine, ExceptionContext, create_engine, event, func, select, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
@@ -21,10 +21,14 @@ POOL_SIZE = 10
 POOL_WAIT_S = 5
 BUSY_MS = 5000
 CONNECT_S = 5
+DEAD_PEER = {"tcp_user_timeout": 10_000, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+"""A server whose host has gone is noticed after 10 s (ms and s): the system's own timeouts are a quarter of an hour."""
 INSIST_PAUSE_S = (0.1, 1.0)
 """Shortest and longest wait before a transaction is tried again while the database is away."""
 
 T = TypeVar("T")
+READ_ONLY = "25006"
+"""PostgreSQL's code for a write where none is allowed."""
 IDLE_MS = 8000
 """A transaction whose process says nothing for so long is rolled back: frozen, it would hold its locks for ever."""
 
@@ -64,6 +68,12 @@ def _bound_waits(connection: Any, _record: Any) -> None:
     connection.commit()
 
 
+def _leave_reader(context: ExceptionContext) -> None:
+    """Take a server that only reads for one that is lost: it is a standby, and the next connection may find another."""
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True
+
+
 def create_database_engine(url: str, *, pool_size: int = POOL_SIZE) -> Engine:
     """Return an engine for PostgreSQL or SQLite with a small, bounded pool."""
     if url.startswith("sqlite"):
@@ -75,7 +85,7 @@ def create_database_engine(url: str, *, pool_size: int = POOL_SIZE) -> Engine:
         pool_timeout=POOL_WAIT_S,
         pool_pre_ping=True,
         json_serializer=dump_json,
-        connect_args={"connect_timeout": CONNECT_S, "application_name": "rca-worker"},
+        connect_args={"connect_timeout": CONNECT_S, "application_name": "rca-worker", **DEAD_PEER},
     )
 
 
@@ -91,6 +101,7 @@ class Database:
         self.engine = create_database_engine(url, pool_size=pool_size)
         if self.engine.dialect.name == "postgresql":
             event.listen(self.engine, "connect", _bound_waits)
+            event.listen(self.engine, "handle_error", _leave_reader)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
     @property
