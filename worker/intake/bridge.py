@@ -112,8 +112,8 @@ class Bridge:
         messages = [*self._own_pending(), *self._abandoned(), *self._new()]
         for start in range(0, len(messages), BATCH):
             self._take(messages[start : start + BATCH])
-        if messages:
-            self._admit()
+        if messages or self._is_interrupted:
+            self._admit()  # which asks the database, too: an outage has not ended because nothing was left to take in
             self._trim()
         return len(messages)
 

@@ -186,6 +186,21 @@ def test_a_database_that_is_away_keeps_events_pending_until_it_is_back(redis: Fa
     assert (intake.titles, pending(redis)) == (["checkout p99 is high"], 0)
 
 
+def test_an_outage_is_not_over_because_another_bridge_took_the_messages(redis: FakeRedis) -> None:
+    away = StorageUnavailableError("away")
+
+    def admit() -> None:
+        raise away
+
+    bridge = Bridge(redis, NAMES, accept=Intake(), scrub=str, admit=admit)
+    bridge.prepare()
+    bridge.work()  # nothing came and nothing was wrong: the database is left alone
+
+    bridge._interrupted("StorageUnavailableError")  # as `run` notes it
+    with pytest.raises(StorageUnavailableError):
+        bridge.work()
+
+
 def test_a_database_that_goes_away_between_two_events_rejects_neither(redis: FakeRedis) -> None:
     intake = Intake(KeyTakenError(), None, StorageUnavailableError("away"))
     bridge = bridge_of(redis, intake)
