@@ -186,12 +186,15 @@ class Bridge:
     def _trim(self) -> None:
         """Trim the stream behind what is acknowledged, and not a message further.
 
-        How far the group has read is asked first: what another bridge reads in between is then still pending.
+        How far the group has read is asked first: what another bridge reads in between is then still pending. A Redis
+        that has just lost its memory has no group: nothing is acknowledged, and `run` makes it again.
         """
         groups: Any = self._redis.xinfo_groups(self._names.stream)
-        delivered = next(g["last-delivered-id"] for g in groups if g["name"] in {GROUP, GROUP.encode()})
+        ours = [g["last-delivered-id"] for g in groups if g["name"] in {GROUP, GROUP.encode()}]
+        if not ours:
+            return
         pending: Any = self._redis.xpending(self._names.stream, GROUP)
-        self._redis.xtrim(self._names.stream, minid=pending["min"] or delivered, approximate=False)
+        self._redis.xtrim(self._names.stream, minid=pending["min"] or ours[0], approximate=False)
 
     def _leave(self) -> None:
         """Take this consumer off the group if nothing is pending on it; else its messages are taken over."""

@@ -186,6 +186,22 @@ def test_a_database_that_is_away_keeps_events_pending_until_it_is_back(redis: Fa
     assert (intake.titles, pending(redis)) == (["checkout p99 is high"], 0)
 
 
+def test_a_redis_that_forgets_while_events_are_taken_in_ends_no_bridge(redis: FakeRedis) -> None:
+    def forget_while_taking(offers: Sequence[Offer]) -> None:
+        intake(offers)
+        redis.flushall()
+        send(redis, event("next"))
+
+    intake = Intake()
+    bridge = Bridge(redis, NAMES, accept=forget_while_taking, scrub=str)
+    bridge.prepare()
+    send(redis, event("first"))
+
+    bridge.work()
+
+    assert (intake.titles, redis.xlen(NAMES.stream)) == (["first"], 1)
+
+
 def test_an_outage_is_not_over_because_another_bridge_took_the_messages(redis: FakeRedis) -> None:
     away = StorageUnavailableError("away")
 
