@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.benchmarks.chaos.proxy import Link
-from worker.cli.processes import MAIN_QUEUES
 from worker.domain.states import Queue
 from worker.ops.children import tied_to_parent
 
@@ -29,13 +28,15 @@ class Place:
     ready_line: str
     folder: Path
     process: subprocess.Popen[bytes] | None = None
+    is_leaving: bool = False
+    """It was told to end and may not have got to it: another fault that hit it would be told of by its exit code."""
     _starts: int = 0
     _gone_since: float | None = None
     _is_ready: bool = field(default=False)
 
     def start(self) -> None:
         self._starts += 1
-        self._gone_since, self._is_ready = None, False
+        self._gone_since, self._is_ready, self.is_leaving = None, False, False
         with self._log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 [*tied_to_parent(), *self.argv], stdout=log, stderr=log, cwd=self.folder, env=dict(self.environment)
@@ -50,8 +51,8 @@ class Place:
         return self.process is not None and self.process.poll() is None
 
     def is_ready(self) -> bool:
-        """Say whether its process has said that it works, and still lives."""
-        if not self.is_alive:
+        """Say whether its process has said that it works, still lives, and is to live on."""
+        if not self.is_alive or self.is_leaving:
             return False
         self._is_ready = self._is_ready or self.ready_line in self._log_file.read_text(errors="replace")
         return self._is_ready
@@ -66,12 +67,12 @@ class Place:
 
 
 class Fleet:
-    """Main workers, one for quarantine, and the bridge."""
+    """Main workers, perhaps one for quarantine, and the bridge."""
 
-    def __init__(self, workers: Sequence[Place], quarantine: Place, bridge: Place) -> None:
+    def __init__(self, workers: Sequence[Place], quarantine: Place | None, bridge: Place) -> None:
         self.workers = workers
         self.bridge = bridge
-        self.places = [*workers, quarantine, bridge]
+        self.places = [*workers, *([quarantine] if quarantine else []), bridge]
 
     def start(self, *, within_s: float) -> None:
         for place in self.places:
@@ -97,42 +98,40 @@ class Fleet:
                 link.close()
 
 
-def worker_place(
-    name: str, *, folder: Path, environment: Mapping[str, str], ports: Mapping[str, int], program: str, slots: int
-) -> Place:
-    """Return the place of a worker; one named quarantine consumes that queue only. `program` is a module to run."""
-    queues = (Queue.QUARANTINE,) if name == "quarantine" else MAIN_QUEUES
+@dataclass(frozen=True)
+class Site:
+    """Where places are: the folder of their logs, their environment, the servers' ports."""
+
+    folder: Path
+    environment: Mapping[str, str]
+    ports: Mapping[str, int]
+
+
+def worker_place(site: Site, name: str, *, queues: Sequence[Queue], program: str, slots: int) -> Place:
+    """Return the place of a worker. `program` is a module to run."""
     argv = (
         *(sys.executable, "-m", program, "-A", "worker.celery", "worker", "-P", "threads", "-c", str(slots)),
         *("-Q", ",".join(queues), "-E", "-n", f"{name}@%h"),
         *("--without-gossip", "--without-mingle", "--prefetch-multiplier=1"),
     )
-    return _place(name, argv, folder=folder, environment=environment, ports=ports, ready_line='"worker_started"')
+    return _place(site, name, argv, ready_line='"worker_started"')
 
 
-def bridge_place(*, folder: Path, environment: Mapping[str, str], ports: Mapping[str, int]) -> Place:
-    argv = (sys.executable, "-m", "worker.cli.main", "intake")
-    return _place("bridge", argv, folder=folder, environment=environment, ports=ports, ready_line='"intake_started"')
+def bridge_place(site: Site) -> Place:
+    return _place(site, "bridge", (sys.executable, "-m", "worker.cli.main", "intake"), ready_line='"intake_started"')
 
 
-def _place(
-    name: str,
-    argv: Sequence[str],
-    *,
-    folder: Path,
-    environment: Mapping[str, str],
-    ports: Mapping[str, int],
-    ready_line: str,
-) -> Place:
+def _place(site: Site, name: str, argv: Sequence[str], *, ready_line: str) -> Place:
     """Put links of its own between the process and the servers: `{postgres}` and `{redis}` stand for their ports."""
-    links = {server: Link(port) for server, port in ports.items()}
+    links = {server: Link(port) for server, port in site.ports.items()}
     here = {server: str(link.port) for server, link in links.items()}
-    urls = {n: environment[n].format(**here) for n in ("DATABASE_URL", "REDIS_URL")}
-    own = {**environment, **urls, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    return Place(name, argv, own, links, ready_line, folder)
+    urls = {n: site.environment[n].format(**here) for n in ("DATABASE_URL", "REDIS_URL")}
+    own = {**site.environment, **urls, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    return Place(name, argv, own, links, ready_line, site.folder)
 
 
 def send(place: Place, number: signal.Signals) -> None:
     """Signal the place's process; one that has ended is left alone."""
+    place.is_leaving = place.is_leaving or number in {signal.SIGKILL, signal.SIGTERM}
     if place.process is not None:
         place.process.send_signal(number)

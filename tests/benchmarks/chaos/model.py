@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.builders import report_arguments
 from tests.model_server import Exchange, ModelServer, Reply
 
 MARKER = re.compile(r"chaos-[a-z]+-end")
 JUDGE_TOOL = "decide_commands"
+REPORT = {"verdict": "inconclusive", "confidence": "low", "summary": "Nothing stands out."}
 TURN_S = (0.4, 1.6)
 JUDGE_S = (0.2, 0.5)
 SLOW_S = 4.0
@@ -30,8 +30,9 @@ class Script:
     Every answer says the number of its request, so that a stored turn tells which request it came from.
     """
 
-    def __init__(self, *, turns: int, trace: str, log: Path) -> None:
+    def __init__(self, *, turns: int, trace: str, log: Path, slowness: float) -> None:
         self._turns = turns
+        self._slowness = slowness
         self._trace = trace
         self._log = log.open("a", encoding="utf-8")
         self._mutex = threading.Lock()
@@ -54,9 +55,9 @@ class Script:
     def _turn(self, exchange: Exchange, marker: str) -> Reply:
         turn = exchange.assistant_turns + 1
         text = f"request {exchange.number}"
-        latency_s = _latency_s(f"{marker} {turn}", TURN_S)
+        latency_s = self._slowness * _latency_s(f"{marker} {turn}", TURN_S)
         if turn >= self._turns:
-            return Reply(text=text, tool_calls=[("submit_report", report_arguments())], latency_s=latency_s)
+            return Reply(text=text, tool_calls=[("submit_report", REPORT)], latency_s=latency_s)
         return Reply(text=text, tool_calls=self._commands(marker, turn), latency_s=latency_s)
 
     def _commands(self, marker: str, turn: int) -> Sequence[tuple[str, dict[str, Any]]]:
@@ -94,12 +95,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Serve the chaos model on loopback.")
     parser.add_argument("--turns", type=int, required=True)
     parser.add_argument("--trace", required=True)
+    parser.add_argument("--slowness", type=float, default=1.0, help="how many times its usual time a turn takes")
     parser.add_argument("--log", type=Path, required=True)
     chosen = parser.parse_args()
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    with ModelServer(Script(turns=chosen.turns, trace=chosen.trace, log=chosen.log)) as server:
+    script = Script(turns=chosen.turns, trace=chosen.trace, log=chosen.log, slowness=chosen.slowness)
+    with ModelServer(script) as server:
         print(f"listening on {server.port}", flush=True)
         ended.wait()
 

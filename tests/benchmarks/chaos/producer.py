@@ -61,7 +61,8 @@ class Producer:
     def _run(self) -> None:
         started = time.monotonic()
         while not self._stop.wait(TICK_S) and not self.is_done:
-            self._look()
+            if any(event.sent_at and not event.is_stored for event in self._events):
+                self._look()
             for event in self._events:
                 if event.due_s <= time.monotonic() - started and self._is_to_send(event):
                     self._send(event)

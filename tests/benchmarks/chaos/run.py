@@ -19,18 +19,20 @@ from pathlib import Path
 
 import psycopg
 
-from tests.acceptance.system import OPENAI_KEY, OPENAI_MODEL
 from tests.benchmarks.chaos import faults, schedule
-from tests.benchmarks.chaos.fleet import ROOT, Fleet, bridge_place, worker_place
+from tests.benchmarks.chaos.fleet import ROOT, Fleet, Site, bridge_place, worker_place
 from tests.benchmarks.chaos.producer import Event, Producer, plan_events
 from tests.benchmarks.chaos.records import JsonLines, dump_tables
 from tests.benchmarks.chaos.schedule import COUNTS, Fault, FaultKind
 from tests.servers import running_postgres, running_redis
+from worker.cli.processes import MAIN_QUEUES
+from worker.domain.states import Queue
 from worker.storage.migrate import migrate
 
 TICK_S = 0.05
 LOOK_EVERY_S = 1.0
 START_S = 60.0
+MODEL, MODEL_KEY = "openai/gpt-4.1-mini", "a-key-that-opens-nothing"
 TRACE = """#!/bin/sh
 # trace WAY MARKER TURN SEQ: leave a line that says when
 date "+$2 $3 $4 %s.%N" >> "$(dirname "$0")/executions.log"
@@ -40,21 +42,24 @@ sleep 0.2
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run does: incidents come over `span_s`, faults after `quiet_s` of it, so that there is work to be broken.
+    """What a run does: incidents come over `span_s`; faults from `quiet_s` after the first turn on: there is work then.
 
-    `program` starts the workers: another one than Celery's own is a build with a bug.
+    `program` starts the workers: another one than Celery's own is a build with a bug. Without a quarantine of its own
+    the workers do its steps too.
     """
 
     folder: Path
     seed: int
     investigations: int = 200
     turns: int = 8
+    slowness: float = 1.0
     workers: int = 2
     slots: int = 200
     span_s: float = 330.0
     quiet_s: float = 5.0
     stall_limit_s: float = 90.0
     lease_s: float = 4.0
+    has_quarantine: bool = True
     counts: Mapping[FaultKind, int] = field(default_factory=lambda: dict(COUNTS))
     program: str = "celery"
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -92,10 +97,10 @@ def _build(plan: Plan, stack: ExitStack) -> faults.Stage:
         "RCA_HOME": str(plan.folder / "home"),
         "RCA_POLICY_FILE": str(_write_policy(plan.folder)),
         "LLM_PROVIDER_MODE": "direct",
-        "OPENAI_API_KEY": OPENAI_KEY,
+        "OPENAI_API_KEY": MODEL_KEY,
         "OPENAI_BASE_URL": f"http://127.0.0.1:{model_port}/v1",
-        "RCA_MODEL": OPENAI_MODEL,
-        "GUARDRAILS_LLM_MODEL": OPENAI_MODEL,
+        "RCA_MODEL": MODEL,
+        "GUARDRAILS_LLM_MODEL": MODEL,
         **plan.settings,
     }
     if plan.lease_s != Plan.lease_s:
@@ -119,7 +124,7 @@ def _write_policy(folder: Path) -> Path:
 
 @contextmanager
 def _running_model(plan: Plan) -> Iterator[int]:
-    arguments = ["--turns", str(plan.turns), "--trace", str(plan.folder / "trace")]
+    arguments = ["--turns", str(plan.turns), "--slowness", str(plan.slowness), "--trace", str(plan.folder / "trace")]
     argv = [sys.executable, "-m", "tests.benchmarks.chaos.model", *arguments]
     command = [*argv, "--log", str(plan.folder / "requests.jsonl")]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -131,25 +136,24 @@ def _running_model(plan: Plan) -> Iterator[int]:
 
 
 def _fleet(plan: Plan, environment: Mapping[str, str], ports: Mapping[str, int]) -> Fleet:
-    folder = plan.folder / "logs"
+    site = Site(plan.folder / "logs", environment, ports)
+    queues, alone = (MAIN_QUEUES, (Queue.QUARANTINE,)) if plan.has_quarantine else (tuple(Queue), ())
     workers = [
-        worker_place(
-            name, folder=folder, environment=environment, ports=ports, program=plan.program, slots=slots
-        )
-        for name, slots in [*((f"worker-{n + 1}", plan.slots) for n in range(plan.workers)), ("quarantine", 2)]
-    ]  # fmt: skip
-    bridge = bridge_place(folder=folder, environment=environment, ports=ports)
-    return Fleet(workers[:-1], workers[-1], bridge)
+        worker_place(site, f"worker-{n + 1}", queues=queues, program=plan.program, slots=plan.slots)
+        for n in range(plan.workers)
+    ]
+    quarantine = worker_place(site, "quarantine", queues=alone, program=plan.program, slots=2) if alone else None
+    return Fleet(workers, quarantine, bridge_place(site))
 
 
 def _work(plan: Plan, stage: faults.Stage, producer: Producer) -> str:
     """Break and mend until every investigation has ended, or nothing has moved for too long."""
     due = schedule.plan(plan.seed, plan.counts, span_s=plan.span_s - plan.quiet_s, lease_s=plan.lease_s)
-    started, under_way = time.monotonic(), list[threading.Thread]()
+    under_way = list[threading.Thread]()
     watch = _Watch(stage.database_dsn, plan.investigations)
     while not watch.is_stuck(plan.stall_limit_s):
         stage.fleet.supervise()
-        while due and due[0].at_s + plan.quiet_s <= time.monotonic() - started:
+        while due and due[0].at_s + plan.quiet_s <= watch.worked_s:
             under_way.append(_begin(stage, due.pop(0)))
         under_way = [thread for thread in under_way if thread.is_alive()]
         if not due and not under_way and producer.is_done and watch.all_final:
@@ -166,20 +170,26 @@ def _begin(stage: faults.Stage, fault: Fault) -> threading.Thread:
 
 
 class _Watch:
-    """Looks at the database now and then: whether all has ended, and since when nothing has moved."""
+    """Looks at the database now and then: since when there are turns, since when nothing moved, whether all ended."""
 
     def __init__(self, dsn: str, investigations: int) -> None:
         self._dsn = dsn
         self._wanted = investigations
         self._seen: tuple[int, ...] = ()
         self._looked = self._moved = time.monotonic()
+        self._first_turn: float | None = None
+
+    @property
+    def worked_s(self) -> float:
+        """How long ago the first turn was stored; less than 0 before."""
+        return time.monotonic() - self._first_turn if self._first_turn else -1.0
 
     @property
     def all_final(self) -> bool:
         return bool(self._seen) and self._seen[0] >= self._wanted and self._seen[1] == 0
 
     def is_stuck(self, limit_s: float) -> bool:
-        return time.monotonic() - self._moved > limit_s
+        return time.monotonic() - self._moved > (limit_s if self._first_turn else START_S)
 
     def look(self) -> None:
         if time.monotonic() - self._looked < LOOK_EVERY_S:
@@ -188,6 +198,7 @@ class _Watch:
         seen = _counts(self._dsn)
         if seen is not None and seen != self._seen:
             self._seen, self._moved = seen, time.monotonic()
+            self._first_turn = self._first_turn or (self._moved if seen[2] else None)
 
 
 def _counts(dsn: str) -> tuple[int, ...] | None:
@@ -240,13 +251,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--investigations", type=int, default=Plan.investigations)
     parser.add_argument("--turns", type=int, default=Plan.turns)
+    parser.add_argument("--slowness", type=float, default=Plan.slowness, help="of the model, times its usual latency")
     parser.add_argument("--workers", type=int, default=Plan.workers)
     parser.add_argument("--slots", type=int, default=Plan.slots, help="threads of one worker")
     parser.add_argument("--span-s", type=float, default=Plan.span_s, help="over how long faults and incidents come")
-    parser.add_argument("--quiet-s", type=float, default=Plan.quiet_s, help="of that, how long nothing is broken")
+    parser.add_argument("--quiet-s", type=float, default=Plan.quiet_s, help="of that, what passes after the first turn")
     parser.add_argument("--stall-limit-s", type=float, default=Plan.stall_limit_s, help="give up after so long a stall")
     parser.add_argument("--lease-s", type=float, default=Plan.lease_s)
     parser.add_argument("--program", default=Plan.program, help="module that starts a worker")
+    parser.add_argument("--no-quarantine", dest="has_quarantine", action="store_false", help="one process less")
     for kind, count in COUNTS.items():
         parser.add_argument(f"--{kind.replace('_', '-')}", type=int, default=count, metavar="TIMES")
     chosen = vars(parser.parse_args())
