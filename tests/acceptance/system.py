@@ -253,28 +253,43 @@ class System:
 
     def start_worker(self, *, slots: int = 4, queues: Sequence[str] = MAIN_QUEUES, **environment: str) -> Process:
         """Start a worker as the Procfile does, and wait until it says that it has."""
+        process = self.begin_worker(slots=slots, queues=queues, **environment)
+        process.wait_for_line("worker_started")
+        return process
+
+    def begin_worker(self, *, slots: int = 4, queues: Sequence[str] = MAIN_QUEUES, **environment: str) -> Process:
         name = f"worker-{len(self.processes) + 1}"
         argv = (
             *(sys.executable, "-m", "celery", "-A", "worker.celery", "worker", "-P", "threads", "-c", str(slots)),
             *("-Q", ",".join(queues), "-E", "-n", f"{name}@%h"),
             *("--without-gossip", "--without-mingle", "--prefetch-multiplier=1"),
         )
-        process = self.start(name, argv, **environment)
-        process.wait_for_line("worker_started")
-        return process
+        return self.start(name, argv, **environment)
 
     def start_intake(self) -> Process:
         """Start the bridge, and wait until it listens."""
         process = self.start("intake", (sys.executable, "-m", "worker.cli.main", "intake"))
         with Redis.from_url(self.redis_url) as redis:
-            wait_for(lambda: redis.exists("rca:incidents"), within_s=20, otherwise=process.log)
+            wait_for(lambda: redis.exists("rca:incidents"), within_s=60, otherwise=process.log)
         return process
 
     def start_web(self, *, port: int) -> Process:
         """Start the web process on loopback, and wait until it is ready."""
-        process = self.start("web", (sys.executable, "-m", "worker.cli.main", "web"), RCA_HTTP_PORT=str(port))
-        wait_for(lambda: _is_ready(port), within_s=30, otherwise=process.log)
+        process = self.begin_web(port=port)
+        wait_for(lambda: _is_ready(port), within_s=60, otherwise=process.log)
         return process
+
+    def begin_web(self, *, port: int) -> Process:
+        return self.start("web", (sys.executable, "-m", "worker.cli.main", "web"), RCA_HTTP_PORT=str(port))
+
+    def start_all(self, *, workers: int, slots: int, port: int) -> None:
+        """Start workers, web and intake side by side, and wait until each of them works."""
+        begun = [self.begin_worker(slots=slots) for _ in range(workers)]
+        web = self.begin_web(port=port)
+        self.start_intake()
+        wait_for(lambda: _is_ready(port), within_s=60, otherwise=web.log)
+        for worker in begun:
+            worker.wait_for_line("worker_started")
 
     def start_flower(self, *, port: int, auth: str) -> Process:
         arguments = ("-A", "worker.celery", "flower", "--address=127.0.0.1", f"--port={port}")
