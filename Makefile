@@ -1,7 +1,8 @@
 # make demo   the whole system on this machine, one incident investigated
 # make test   every test
 # make check  what CI checks besides: style, types, imports
-# make chaos  the product under kills, outages and freezes (CHAOS_SEED="1 2 3" runs three schedules)
+# make chaos  the product under kills, outages and freezes (CHAOS_SEED="1 2 3" runs three schedules,
+#             CHAOS_OPTIONS=--orchestrated with leads and sub-agents)
 # make lock   the locked dependencies anew
 
 PYTHON ?= python3

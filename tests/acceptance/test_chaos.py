@@ -1,4 +1,4 @@
-"""A short run of the chaos harness, judged by its checker; and one of a build with two bugs, both of which it must see.
+"""Short runs of the chaos harness, judged by its checker; and one of a build with two bugs, both of which it must see.
 
 They run side by side, each with servers and processes of its own: most of what they do is wait.
 """
@@ -26,7 +26,7 @@ FAULTS = {
     "broken": {FaultKind.FREEZE: 1, FaultKind.REDIS_KILL: 1},
 }
 OPTIONS = {
-    "product": "--seed 1597 --investigations 16 --turns 4 --span-s 14",
+    "product": "--seed 1597 --investigations 12 --turns 4 --span-s 14 --orchestrated",
     "broken": "--seed 18345 --investigations 16 --turns 3 --span-s 12 --slowness 2.5 --stall-limit-s 8 --no-quarantine"
     " --program tests.benchmarks.chaos.broken",
 }
@@ -39,7 +39,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("chaos")
     with ExitStack() as stack:
         under_way = [stack.enter_context(started(name, folder / name)) for name in FAULTS]
-        assert [run.wait(timeout=WITHIN_S) for run in under_way] == [0, 0], errors_below(folder)
+        assert [run.wait(timeout=WITHIN_S) for run in under_way] == [0] * len(FAULTS), errors_below(folder)
         yield folder
 
 
@@ -72,6 +72,7 @@ def test_nothing_is_lost_and_nothing_done_twice_under_faults(runs: Path) -> None
     code, told = check(runs / "product")
 
     assert code == 0, told
+    assert count(told, "sub-agents") == 9, told  # of three grave incidents; one agent looks into each of the others
     log = (runs / "product" / "faults.jsonl").read_text()
     assert Counter(json.loads(line)["kind"] for line in log.splitlines()) == FAULTS["product"]
 

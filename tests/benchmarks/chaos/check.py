@@ -19,12 +19,13 @@ from typing import Any
 
 Row = dict[str, Any]
 Key = tuple[str, str, int, int]
-"""Which call: `rca`, `judge` or `tool`, of which incident, in which turn, and which of the turn."""
+"""Which call: `rca`, `judge`, `verify` or `tool`, of which agent of which incident, which turn, which of the turn."""
 
 BEFORE_S = 0.4
 """A fault this long before a call was seen may still have hit it: on its way to the model, or to its start."""
 SETTLE_S = 1.5
 """What a finished call may take until it is committed."""
+LEADS_TURNS = 2
 TRACE_S = 0.3
 """How long a command runs that leaves a trace."""
 EXPLAINS = {
@@ -80,7 +81,7 @@ def read_run(folder: Path) -> Run:
     tables = {file.stem: _lines(file) for file in sorted((folder / "tables").glob("*.jsonl"))}
     titles = {row["id"]: row["title"].split()[0] for row in tables["incidents"]}
     investigations = {row["id"]: titles[row["incident_id"]] for row in tables["investigations"]}
-    agents = {row["id"]: investigations[row["investigation_id"]] for row in tables["agents"]}
+    agents = {row["id"]: investigations[row["investigation_id"]] + _role_behind(row) for row in tables["agents"]}
     return Run(
         summary=json.loads((folder / "chaos.json").read_text()),
         faults=_lines(folder / "faults.jsonl"),
@@ -91,6 +92,15 @@ def read_run(folder: Path) -> Run:
         marker_of_agent=agents,
         marker_of_investigation=investigations,
     )
+
+
+def _role_behind(agent: Row) -> str:
+    """Tell sub-agents of one incident apart, as the model's log does."""
+    return f"/{agent['role']}" if agent["kind"] == "sub" else ""
+
+
+def _incident_of(marker: str) -> str:
+    return marker.partition("/")[0]
 
 
 def _lines(file: Path) -> list[Row]:
@@ -134,8 +144,8 @@ def finished_at(run: Run) -> dict[Key, float]:
     for row in run.tables["turns"]:
         found["rca", run.marker_of_agent[row["agent_id"]], row["turn_no"], 0] = moment(row["created_at"])
     for row in run.tables["llm_usage"]:
-        if row["purpose"] == "judge" and row["outcome"] == "ok":
-            key = ("judge", run.marker_of_agent[row["agent_id"]], row["turn_no"], 0)
+        if row["purpose"] in {"judge", "verify"} and row["outcome"] == "ok":
+            key = (row["purpose"], run.marker_of_agent[row["agent_id"]], row["turn_no"], 0)
             found[key] = min(moment(row["created_at"]), found.get(key, float("inf")))
     for row in run.tables["tool_calls"]:
         if row["finished_at"]:
@@ -198,12 +208,24 @@ def count_duplicates(run: Run) -> int:
 def count_unfinished_steps(run: Run) -> int:
     """Count, in investigations with a report, turns that are missing and tool calls that did not succeed."""
     reported = {row["investigation_id"] for row in run.tables["reports"]}
-    agents = {row["id"] for row in run.tables["agents"] if row["investigation_id"] in reported}
+    agents = {row["id"]: row for row in run.tables["agents"] if row["investigation_id"] in reported}
     turns = Counter(row["agent_id"] for row in run.tables["turns"])
-    missing = sum(run.summary["turns"] - turns[agent] for agent in agents)
+    missing = sum(abs(_turns_of(run, row) - turns[agent]) for agent, row in agents.items())
     calls = [row for row in run.tables["tool_calls"] if row["agent_id"] in agents]
     failed = sum(row["status"] != "succeeded" for row in calls)
     return int(missing + failed)
+
+
+def _turns_of(run: Run, agent: Row) -> int:
+    """Return how many turns an agent takes: a lead plans and reports, the others take what the run was told."""
+    return LEADS_TURNS if agent["kind"] == "lead" else int(run.summary["turns"])
+
+
+def count_sub_agents(run: Run) -> tuple[int, int]:
+    """Return how many sub-agents there were, and how many leads had fewer or more than they asked for."""
+    waves = Counter(row["parent_id"] for row in run.tables["agents"] if row["kind"] == "sub")
+    leads = [row["id"] for row in run.tables["agents"] if row["kind"] == "lead"]
+    return sum(waves.values()), sum(waves[lead] != run.summary["sub_agents"] for lead in leads)
 
 
 def count_paid_twice(run: Run) -> int:
@@ -244,9 +266,9 @@ def _gaps(run: Run) -> dict[str, float]:
         if row["admitted_at"] and not row["finished_at"]:
             events[run.marker_of_investigation[row["id"]]].append(run.summary["ended_at"])
     for key, stored_at in finished_at(run).items():
-        events[key[1]].append(stored_at)
+        events[_incident_of(key[1])].append(stored_at)
     for key, times in run.seen.items():
-        events[key[1]] += [s.at for s in times]
+        events[_incident_of(key[1])] += [s.at for s in times]
     ordered = {marker: sorted(at) for marker, at in events.items()}
     return {m: max((b - a for a, b in pairwise(at)), default=0.0) for m, at in ordered.items()}
 
@@ -256,7 +278,7 @@ def recoveries(run: Run, repeats: Iterable[Repeat]) -> list[float]:
     first: dict[tuple[float, str], float] = {}
     for repeat in repeats:
         if repeat.because == "kill" and repeat.fault is not None:
-            hit = (repeat.fault["at"], repeat.key[1])
+            hit = (repeat.fault["at"], _incident_of(repeat.key[1]))
             took = repeat.again_at - repeat.fault["at"]
             first[hit] = min(took, first.get(hit, took))
     return sorted(first.values())
@@ -287,6 +309,7 @@ def judge(run: Run) -> tuple[list[tuple[str, str]], list[str]]:
         "unexplained repeats": in_flight["unexplained"],
         "stale writes": count_stale_writes(run),
         "steps missing or failed": count_unfinished_steps(run),
+        "waves that are not whole": count_sub_agents(run)[1],
         "leases lost without a fault": lost_in_stalls(run),
         "deploys that did not exit 0": sum(code != 0 for code in deploys),
         "crashes": sum(line["event"].endswith("_crashed") for line in run.logs),
@@ -308,6 +331,7 @@ def _about(run: Run) -> list[tuple[str, str]]:
         ("investigations", f"{len(run.sent)} x {summary['turns']} turns, {took_s:.0f} s, {summary['ended_because']}"),
         ("faults", _listed(Counter(f["kind"] for f in run.faults))),
         ("model requests", str(sum(len(times) for key, times in run.seen.items() if key[0] != "tool"))),
+        ("sub-agents", str(count_sub_agents(run)[0])),
         ("commands run", str(sum(len(times) for key, times in run.seen.items() if key[0] == "tool"))),
     ]
 

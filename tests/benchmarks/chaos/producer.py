@@ -5,9 +5,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
+
+from tests.orchestra import CASE
 
 SEND_AGAIN_AFTER_S = 4.0
 TICK_S = 0.1
@@ -15,10 +18,14 @@ TICK_S = 0.1
 
 @dataclass
 class Event:
-    """One incident to report: when it is due, when it was sent, whether it has been seen on disk."""
+    """One incident to report: when it is due, when it was sent, whether it has been seen on disk.
+
+    Sub-agents look into a grave one, where there are any.
+    """
 
     marker: str
     due_s: float
+    is_grave: bool = False
     sent_at: list[float] = field(default_factory=list)
     is_stored: bool = False
 
@@ -28,7 +35,7 @@ class Event:
 
 
 def plan_events(count: int, *, span_s: float) -> list[Event]:
-    return [Event(f"chaos-{_letters(n)}-end", round(span_s * n / count, 3)) for n in range(count)]
+    return [Event(f"chaos-{_letters(n)}-end", round(span_s * n / count, 3), n % 4 == 0) for n in range(count)]
 
 
 def _letters(number: int) -> str:
@@ -77,7 +84,8 @@ class Producer:
         return not event.is_stored and is_late
 
     def _send(self, event: Event) -> None:
-        told = {"title": f"{event.marker} is slow", "source": "chaos", "idempotency_key": event.key}
+        told: dict[str, Any] = {"title": f"{event.marker} is slow", "source": "chaos", "idempotency_key": event.key}
+        told |= {"severity": "high" if event.is_grave else "low", "labels": {"recorded_case": CASE}}
         try:
             self._redis.xadd("rca:incidents", {"event": json.dumps(told)})
         except RedisError:

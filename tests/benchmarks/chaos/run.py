@@ -21,9 +21,11 @@ import psycopg
 
 from tests.benchmarks.chaos import faults, schedule
 from tests.benchmarks.chaos.fleet import ROOT, Fleet, Site, bridge_place, worker_place
+from tests.benchmarks.chaos.model import ROLES
 from tests.benchmarks.chaos.producer import Event, Producer, plan_events
 from tests.benchmarks.chaos.records import JsonLines, dump_tables
 from tests.benchmarks.chaos.schedule import COUNTS, Fault, FaultKind
+from tests.orchestra import write_two_sources
 from tests.servers import running_postgres, running_redis
 from worker.cli.processes import MAIN_QUEUES
 from worker.domain.states import Queue
@@ -33,6 +35,7 @@ TICK_S = 0.05
 LOOK_EVERY_S = 1.0
 START_S = 60.0
 MODEL, MODEL_KEY = "openai/gpt-4.1-mini", "a-key-that-opens-nothing"
+ORCHESTRATED = {"ORCHESTRATOR_ENABLED": "true", "RCA_ORCHESTRATOR_MODEL": MODEL, "RCA_SUBAGENT_MODEL": MODEL}
 TRACE = """#!/bin/sh
 # trace WAY MARKER TURN SEQ: leave a line that says when
 date "+$2 $3 $4 %s.%N" >> "$(dirname "$0")/executions.log"
@@ -45,7 +48,7 @@ class Plan:
     """What a run does: incidents come over `span_s`; faults from `quiet_s` after the first turn on: there is work then.
 
     `program` starts the workers: another one than Celery's own is a build with a bug. Without a quarantine of its own
-    the workers do its steps too.
+    the workers do its steps too. Orchestrated, each investigation has a lead and sub-agents, which take the turns.
     """
 
     folder: Path
@@ -62,6 +65,7 @@ class Plan:
     has_quarantine: bool = True
     counts: Mapping[FaultKind, int] = field(default_factory=lambda: dict(COUNTS))
     program: str = "celery"
+    is_orchestrated: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -101,6 +105,8 @@ def _build(plan: Plan, stack: ExitStack) -> faults.Stage:
         "OPENAI_BASE_URL": f"http://127.0.0.1:{model_port}/v1",
         "RCA_MODEL": MODEL,
         "GUARDRAILS_LLM_MODEL": MODEL,
+        "RCA_RECORDED_ROOT": str(write_two_sources(plan.folder / "recorded")),
+        **(ORCHESTRATED if plan.is_orchestrated else {}),
         **plan.settings,
     }
     if plan.lease_s != Plan.lease_s:
@@ -232,6 +238,7 @@ def _write_summary(plan: Plan, events: list[Event], *, started_at: float, ended_
         "slots": plan.slots,
         "lease_s": plan.lease_s,
         "program": plan.program,
+        "sub_agents": len(ROLES) if plan.is_orchestrated else 0,
         "faults_planned": {kind.value: count for kind, count in plan.counts.items() if count},
         "started_at": started_at,
         "ended_at": time.time(),
@@ -259,6 +266,7 @@ def main() -> int:
     parser.add_argument("--stall-limit-s", type=float, default=Plan.stall_limit_s, help="give up after so long a stall")
     parser.add_argument("--lease-s", type=float, default=Plan.lease_s)
     parser.add_argument("--program", default=Plan.program, help="module that starts a worker")
+    parser.add_argument("--orchestrated", dest="is_orchestrated", action="store_true", help="leads and sub-agents")
     parser.add_argument("--no-quarantine", dest="has_quarantine", action="store_false", help="one process less")
     for kind, count in COUNTS.items():
         parser.add_argument(f"--{kind.replace('_', '-')}", type=int, default=count, metavar="TIMES")

@@ -32,7 +32,7 @@ class Written:
         self.tables: dict[str, list[Row]] = {
             "incidents": [{"id": "inc", "title": f"{MARKER} is slow"}],
             "investigations": [investigation("inv")],
-            "agents": [{"id": "agt", "investigation_id": "inv"}],
+            "agents": [{"id": "agt", "investigation_id": "inv", "kind": "single", "parent_id": None}],
             "turns": [turn(1, stored_s=2.0, number=1), turn(2, stored_s=5.0, number=3)],
             "tool_calls": [{**call, "status": "succeeded", "finished_at": at(3.5)}],
             "llm_usage": [usage(1, "rca", 2.0), usage(1, "judge", 2.6), usage(2, "rca", 5.0)],
@@ -51,7 +51,14 @@ class Written:
         write_lines(folder / "requests.jsonl", self.requests)
         write_lines(folder / "logs" / "worker-1.1.log", self.log_lines)
         (folder / "executions.log").write_text("".join(f"{line}\n" for line in self.executions))
-        summary = {"seed": 1, "turns": 2, "started_at": T0, "ended_at": T0 + 10, "ended_because": "all final"}
+        summary = {
+            "seed": 1,
+            "turns": 2,
+            "sub_agents": 1,
+            "started_at": T0,
+            "ended_at": T0 + 10,
+            "ended_because": "all final",
+        }
         (folder / "chaos.json").write_text(json.dumps(summary))
         return check.read_run(folder)
 
@@ -89,6 +96,16 @@ def test_a_run_in_which_nothing_happened_is_as_promised(tmp_path: Path) -> None:
 
     assert broken == []
     assert dict(rows)["longest stall"] == "1.0 s (chaos-a-end)"
+
+
+def test_a_lead_with_its_sub_agents_is_as_promised_too(tmp_path: Path) -> None:
+    run = Written()
+    orchestrate(run)
+
+    rows, broken = check.judge(run.write(tmp_path))
+
+    assert broken == []
+    assert dict(rows)["sub-agents"] == "1"
 
 
 def lose_the_report(run: Written) -> None:
@@ -160,6 +177,29 @@ def crash(run: Written) -> None:
     run.log_lines.append({"event": "step_crashed", "timestamp": at(2)})
 
 
+def orchestrate(run: Written) -> None:
+    """Give the turns to a lead, and add a sub-agent that takes two of its own."""
+    run.tables["agents"] = [
+        {"id": "agt", "investigation_id": "inv", "kind": "lead", "parent_id": None},
+        {"id": "sub", "investigation_id": "inv", "kind": "sub", "parent_id": "agt", "role": "errors"},
+    ]
+    run.tables["turns"] += [turn(n, stored_s=2.5 + n / 10, number=10 + n) | {"agent_id": "sub"} for n in (1, 2)]
+    asked = [request(10 + n, at_s=2.3 + n / 10, turn=n) for n in (1, 2)]
+    run.requests += [one | {"marker": f"{MARKER}/errors"} for one in asked]
+
+
+def lose_a_sub_agent(run: Written) -> None:
+    orchestrate(run)
+    run.tables["agents"].pop()
+    run.tables["turns"] = [row for row in run.tables["turns"] if row["agent_id"] != "sub"]
+
+
+def ask_a_sub_agent_after_its_commit(run: Written) -> None:
+    orchestrate(run)
+    run.requests.append(request(19, at_s=4.5, turn=1) | {"marker": f"{MARKER}/errors"})
+    run.faults.append(fault("worker_kill", from_s=2.5))
+
+
 def leave_badly(run: Written) -> None:
     run.faults.append(fault("deploy", from_s=8, until_s=9, exit_code=1))
 
@@ -182,6 +222,8 @@ def leave_badly(run: Written) -> None:
         (fail_a_command, "steps missing or failed"),
         (lose_a_lease, "leases lost without a fault"),
         (crash, "crashes"),
+        (lose_a_sub_agent, "waves that are not whole"),
+        (ask_a_sub_agent_after_its_commit, "repeated finished model calls"),
         (leave_badly, "deploys that did not exit 0"),
     ],
 )
