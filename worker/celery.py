@@ -35,9 +35,18 @@ class Broker(Connection):
 
 
 class Wiring(AMQP):  # type: ignore[misc]  # Celery is untyped
-    """Makes Celery connect by ours."""
+    """Makes Celery connect by ours, and name a message as people see it from the moment it is sent.
+
+    Celery itself does so only once a worker has it: one that stands in the queue would not say whose it is.
+    """
 
     Connection = Broker
+
+    def as_task_v2(self, *args: Any, **kwargs: Any) -> Any:
+        message = super().as_task_v2(*args, **kwargs)
+        if message.sent_event and message.headers["shadow"]:
+            message.sent_event["name"] = message.headers["shadow"]
+        return message
 
 
 def create_app(settings: Settings) -> Celery:
@@ -89,7 +98,13 @@ class Sender:
 
     def _send(self, message: Message) -> bool:
         try:
-            self._app.send_task(message.task, args=message.arguments, queue=message.queue, ignore_result=True)
+            self._app.send_task(
+                message.task,
+                args=message.arguments,
+                queue=message.queue,
+                shadow=message.shown_as,
+                ignore_result=True,
+            )
         except (OperationalError, RedisError, OSError) as error:
             if not self._is_down:
                 log.warning("queue_unreachable", error=type(error).__name__)

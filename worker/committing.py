@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy.orm import Session
 
-from worker.domain.states import AgentStatus
+from worker.domain.states import AgentKind, AgentStatus
 from worker.domain.transcript import Claim
 from worker.services import Services
 from worker.steps import PATIENCE_S
-from worker.storage import agents, children
+from worker.storage import agents, children, outbox
 from worker.storage.outbox import WakeUp
 
 Store = Callable[[Session], Sequence[WakeUp] | None]
@@ -34,6 +34,8 @@ def commit(
         lead = children.lock_lead(session, claim.agent) if to.is_final else None
         own = agents.advance(session, claim, to, turn_no=next_turn, partial=partial)
         others = store(session) if store is not None else None
+        if own and claim.agent.kind is AgentKind.LEAD:
+            own = outbox.renamed(session, own)  # it may have just chosen to go on alone
         owed = [own, *(others or ()), children.rejoin(session, lead)]
         return [wake_up for wake_up in owed if wake_up]
 

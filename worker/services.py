@@ -25,10 +25,15 @@ class Model(Protocol):
 
 
 class Message(Protocol):
-    """What goes on the queue: a task's name, its arguments (ids only), and where it stands in line."""
+    """What goes on the queue: a task's name, its arguments (ids only), and where it stands in line.
+
+    `shown_as` is the name that people see: the task's, with whose it is.
+    """
 
     @property
     def task(self) -> str: ...
+    @property
+    def shown_as(self) -> str: ...
     @property
     def arguments(self) -> tuple[str | int, ...]: ...
     @property

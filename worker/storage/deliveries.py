@@ -30,6 +30,7 @@ class DeliveryWakeUp:
 
     delivery_id: str
     task: str = TASK
+    shown_as: str = TASK
     queue: str = Queue.REPORTS
 
     @property

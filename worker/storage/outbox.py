@@ -1,6 +1,6 @@
 """The outbox: messages owed to the queue, written in the transaction that makes them due."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
@@ -17,16 +17,21 @@ LOSSES_TO_QUARANTINE = 2
 
 @dataclass(frozen=True)
 class WakeUp:
-    """One message for the queue: which step of which agent is due."""
+    """One message for the queue: which step of which agent is due; `who` is its kind and role."""
 
     step: Step
     agent_id: str
     turn_no: int
     queue: str
+    who: str = ""
 
     @property
     def task(self) -> str:
         return self.step.task
+
+    @property
+    def shown_as(self) -> str:
+        return f"{self.task}:{self.who}" if self.who else self.task
 
     @property
     def arguments(self) -> tuple[str | int, ...]:
@@ -55,7 +60,13 @@ def owe(session: Session, agent: AgentRow, now: datetime) -> WakeUp | None:
             published=int(is_due),
         )
     )
-    return WakeUp(step, agent.id, agent.turn_no, queue) if is_due else None
+    return WakeUp(step, agent.id, agent.turn_no, queue, _who(agent.kind, agent.role)) if is_due else None
+
+
+def renamed(session: Session, wake_up: WakeUp) -> WakeUp:
+    """Return the message of an agent whose part has changed since it was owed."""
+    agent = session.get_one(AgentRow, wake_up.agent_id)
+    return replace(wake_up, who=_who(agent.kind, agent.role))
 
 
 def forget(session: Session, agent_id: str) -> None:
@@ -65,12 +76,14 @@ def forget(session: Session, agent_id: str) -> None:
 
 def take_due(session: Session, now: datetime, *, limit: int = 500) -> list[WakeUp]:
     """Return the messages due now, and set when each will be sent again: 5 s, doubling to 5 min."""
-    due = select(OutboxRow).where(OutboxRow.publish_at <= now).order_by(OutboxRow.publish_at).limit(limit)
-    rows = session.scalars(due.with_for_update(skip_locked=True)).all()
-    for row in rows:
+    owed = select(OutboxRow, AgentRow.kind, AgentRow.role).join(AgentRow, AgentRow.id == OutboxRow.agent_id)
+    due = owed.where(OutboxRow.publish_at <= now).order_by(OutboxRow.publish_at).limit(limit)
+    wake_ups = []
+    for row, kind, role in session.execute(due.with_for_update(of=OutboxRow, skip_locked=True)).all():
         wait = min(REPUBLISH_AFTER * 2 ** min(row.published, 10), REPUBLISH_AT_MOST)
         row.publish_at, row.published = now + wait, row.published + 1
-    return [WakeUp(Step(r.step), r.agent_id, r.turn_no, r.queue) for r in rows]
+        wake_ups.append(WakeUp(Step(row.step), row.agent_id, row.turn_no, row.queue, _who(kind, role)))
+    return wake_ups
 
 
 def make_all_due(session: Session, now: datetime) -> int:
@@ -80,3 +93,8 @@ def make_all_due(session: Session, now: datetime) -> int:
         update(OutboxRow).where(OutboxRow.agent_id.in_(waiting)).values(publish_at=now, published=0)
     )
     return int(result.rowcount)  # type: ignore[attr-defined]  # an UPDATE's result is a CursorResult
+
+
+def _who(kind: str, role: str) -> str:
+    """Return `lead`, `single`, or `sub:` and the role."""
+    return kind if kind == role else f"{kind}:{role}"

@@ -100,8 +100,21 @@ def test_a_step_that_lost_two_workers_is_set_apart(services: Services, losses: i
     assert again.queue == queue
 
 
+def test_a_message_is_shown_with_whose_it_is_also_when_it_is_sent_again(services: Services) -> None:
+    wake_up = first_step(services)
+    assert wake_up.shown_as == "rca.turn:single"
+    with services.database.transaction() as session:
+        row = session.get_one(AgentRow, wake_up.agent_id)
+        row.kind, row.role = "sub", "ticket_history"
+        outbox.make_all_due(session, seconds_from_now(0))
+
+    (again,) = take_due(services, seconds_from_now(1))
+
+    assert (again.shown_as, again.task) == ("rca.turn:sub:ticket_history", "rca.turn")
+
+
 def test_a_message_holds_ids_only() -> None:
-    turn = WakeUp(Step.TURN, "agt_1", 3, "rca")
+    turn = WakeUp(Step.TURN, "agt_1", 3, "rca", "lead")
 
     assert (turn.task, turn.arguments) == ("rca.turn", ("agt_1", 3))
     assert WakeUp(Step.PUBLISH, "agt_1", 3, "reports").arguments == ("agt_1",)
