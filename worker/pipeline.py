@@ -226,11 +226,12 @@ def cancel(services: Services, investigation_id: str, *, user_path: str = "/") -
     log.info("investigation_cancelled", investigation=investigation_id)
 
 
-def cancel_agent(services: Services, investigation_id: str, *, agent_no: int, user_path: str = "/") -> None:
-    """End one sub-agent; what it would have found is a gap. Its lead and its sisters go on."""
+def cancel_agent(services: Services, investigation_id: str, *, agent_no: int, user_path: str = "/") -> str:
+    """End one sub-agent and return its status; what it would have found is a gap. Its lead and its sisters go on."""
     with services.database.transaction() as session:
-        interventions.cancel_agent(session, investigation_id, agent_no=agent_no, user_path=user_path)
+        status = interventions.cancel_agent(session, investigation_id, agent_no=agent_no, user_path=user_path)
     log.info("agent_cancelled", investigation=investigation_id, agent_no=agent_no)
+    return status
 
 
 def retry(services: Services, investigation_id: str, *, user_path: str = "/") -> str:

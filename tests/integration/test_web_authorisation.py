@@ -40,6 +40,8 @@ EXPECTED = {
     ("POST", "/v1/investigations/{investigation_id}/cancel"): CHANGES,
     ("POST", "/v1/investigations/{investigation_id}/retry"): CHANGES,
     ("POST", "/investigations/{investigation_id}/cancel"): CHANGES,
+    ("POST", "/v1/investigations/{investigation_id}/agents/{agent_no}/cancel"): CHANGES,
+    ("POST", "/investigations/{investigation_id}/agents/{agent_no}/cancel"): CHANGES,
     ("POST", "/investigations/{investigation_id}/retry"): CHANGES,
     ("POST", "/v1/investigations/{investigation_id}/rerun"): CHANGES,
     ("POST", "/investigations/{investigation_id}/rerun"): CHANGES,
@@ -75,7 +77,8 @@ def finished(services: Services) -> str:
 
 
 def address(path: str, investigation_id: str = "inv_1") -> str:
-    return path.format(investigation_id=investigation_id, evidence_id="e1.1", artifact_id="art_1", delivery_id="dlv_1")
+    others = {"evidence_id": "e1.1", "artifact_id": "art_1", "delivery_id": "dlv_1", "agent_no": 1}
+    return path.format(investigation_id=investigation_id, **others)
 
 
 def listed_routes(services: Services) -> set[tuple[str, str]]:

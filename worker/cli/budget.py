@@ -9,10 +9,10 @@ from worker import budgeting
 from worker.budgeting import DayStanding, Standing
 from worker.cli.stored import open_database
 from worker.cli.system import find_settings
-from worker.cli.telling import several
 from worker.cli.tokens import UserPath
 from worker.reporting import words
 from worker.reporting.inert import one_line
+from worker.reporting.words import several
 from worker.storage import spending
 
 

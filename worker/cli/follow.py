@@ -10,9 +10,10 @@ from worker.cli.enqueue import Sent
 from worker.cli.stored import find_id, open_database
 from worker.cli.system import find_settings, open_redis
 from worker.cli.telling import tell_news, tell_status
+from worker.cli.tree import tell_team, tell_tree
 from worker.cli.upfile import read_up_file
 from worker.domain.report import Report
-from worker.domain.states import InvestigationStatus
+from worker.domain.states import AgentKind, InvestigationStatus
 from worker.errors import StorageUnavailableError, UserError
 from worker.intake.bridge import Names
 from worker.intake.rejected import all_rejected
@@ -76,7 +77,7 @@ class Follower:
         news = tell_news(before, activity)
         for line in news:
             self._screen.say(line, style=_style(line))
-        self._screen.show_status(tell_status(activity))
+        self._screen.show_status("\n".join((tell_status(activity), *tell_team(activity))))
         self._quiet_looks = 0 if news else self._quiet_looks + 1
         if self._quiet_looks == QUIET_LOOKS:
             self._look_for_workers()
@@ -117,6 +118,8 @@ def follow_to_verdict(settings: Settings, database: Database, investigation_id: 
         click.echo(f"the investigation goes on; `rca follow {investigation_id}` looks again", err=True)
         return INTERRUPTED
     click.echo(tell_status(ended))
+    if any(agent.is_sub_agent for agent in ended.agents):
+        click.echo("\n".join(tell_tree(ended)))
     if ended.investigation.status != InvestigationStatus.COMPLETED:
         click.echo(tell_failure(ended))
         return 1
@@ -182,8 +185,16 @@ def tell_failure(activity: Activity) -> str:
     if row.status == InvestigationStatus.CANCELLED:
         return f"cancelled; `rca investigations retry {row.id}` goes on from its last finished turn"
     reason = one_line(row.failure_reason or "no reason was recorded")
-    fix = f"{fix_for(row.failure_class)} (`rca investigations retry {row.id}`)"
+    fix = f"{fix_for(row.failure_class, setting=_model_setting(activity))} (`rca investigations retry {row.id}`)"
     return f"failed: {row.failure_class}: {reason}\nwhat to do: {fix}"
+
+
+def _model_setting(activity: Activity) -> str:
+    """Name the variable that chose the model of the investigation's own agent: a sub-agent's failure ends no other."""
+    if not activity.is_orchestrated:
+        return "RCA_MODEL"
+    is_lead = any(agent.kind == AgentKind.LEAD for agent in activity.agents)
+    return "RCA_ORCHESTRATOR_MODEL" if is_lead else "RCA_SUBAGENT_MODEL"
 
 
 def ways_to_open(settings: Settings, investigation_id: str) -> list[str]:
@@ -197,4 +208,4 @@ def ways_to_open(settings: Settings, investigation_id: str) -> list[str]:
 def _style(line: str) -> str:
     if ": denied by " in line:
         return "red"
-    return "yellow" if ": failed" in line or "did not answer" in line else ""
+    return "yellow" if any(words in line for words in (": failed", "did not answer", "no finding: ")) else ""

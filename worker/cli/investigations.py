@@ -6,16 +6,19 @@ from datetime import datetime
 from typing import Any
 
 import click
+from pydantic import BaseModel
 
 from worker import budgeting
 from worker.cli.follow import tell_failure, tell_verdict, ways_to_open
 from worker.cli.stored import find_id, open_database
 from worker.cli.system import find_settings
-from worker.cli.telling import several, tell_call, tell_cost, tell_delivery, tell_failed_ask, tell_turn
+from worker.cli.telling import tell_call, tell_cost, tell_delivery, tell_failed_ask, tell_turn
+from worker.cli.tree import tell_tree
 from worker.domain.report import Report, UsageLine
 from worker.domain.states import InvestigationStatus
 from worker.reporting import words
 from worker.reporting.inert import one_line
+from worker.reporting.words import several
 from worker.storage import activity, alerts, deliveries, interventions, reports, usage
 from worker.storage import investigations as rows
 from worker.storage.activity import Activity
@@ -82,7 +85,7 @@ def show(*, investigation_id: str, as_json: bool) -> None:
         click.echo(to_json({**asdict(done), **more, "usage": [line.model_dump() for line in spent]}))
         return
     joined = _alerts(told, done.investigation.alert_count)
-    head = (*_heading(done), *_attempts(found, others), *joined, *_deliveries(owed), *_agents(done))
+    head = (*_heading(done), *_attempts(found, others), *joined, *_deliveries(owed), *tell_tree(done))
     click.echo("\n".join((*head, *_events(done), *_usage(done, spent), *_end(done, report))))
     if report is not None:
         click.echo("\n".join(ways_to_open(settings, found)))
@@ -120,15 +123,23 @@ def rerun(investigation_id: str) -> None:
 
 @investigations.command()
 @click.argument("investigation_id", metavar="ID|latest")
-def cancel(investigation_id: str) -> None:
+@click.option("--agent", "agent_no", type=click.IntRange(min=1), metavar="N", help="Only this one of its sub-agents.")
+def cancel(*, investigation_id: str, agent_no: int | None) -> None:
     """End an investigation that runs or waits: no new call of it starts from now on.
 
-    Example: rca investigations cancel latest
+    With --agent only that sub-agent ends: what it would have found is a gap in the report. `rca investigations show`
+    tells their numbers.
+
+    Example: rca investigations cancel latest --agent 2
     """
     with open_database() as database, database.transaction() as session:
         found = find_id(session, investigation_id)
-        interventions.cancel(session, found)
-    click.echo(f"{found} is cancelled; calls that run now are the last")
+        if agent_no is None:
+            interventions.cancel(session, found)
+        else:
+            interventions.cancel_agent(session, found, agent_no=agent_no)
+    whom = found if agent_no is None else f"sub-agent {agent_no} of {found}"
+    click.echo(f"{whom} is cancelled; calls that run now are the last")
 
 
 def to_json(value: Any) -> str:
@@ -136,7 +147,9 @@ def to_json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=_plain)
 
 
-def _plain(value: object) -> str:
+def _plain(value: object) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
@@ -186,13 +199,6 @@ def _attempts(shown: str, attempts: tuple[Attempt, ...]) -> list[str]:
 
 def _deliveries(owed: list[Delivery]) -> list[str]:
     return [f"delivery: {tell_delivery(row)}" for row in owed]
-
-
-def _agents(done: Activity) -> list[str]:
-    return [
-        f"agent {a.agent_no}: {a.role}, {a.status}, {several(a.turns, 'turn')}, {one_line(a.model)}"
-        for a in done.agents
-    ]
 
 
 def _events(done: Activity) -> list[str]:

@@ -7,7 +7,7 @@ import click
 
 from worker import retention
 from worker.cli.stored import open_database
-from worker.cli.telling import several
+from worker.reporting.words import several
 
 _UNITS = {"d": "days", "w": "weeks", "h": "hours"}
 

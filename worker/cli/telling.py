@@ -1,53 +1,56 @@
 """An investigation's activity in lines: all of it, or what is new since somebody last looked."""
 
-from worker.domain.states import AgentStatus, InvestigationStatus, ToolCallStatus
+from collections.abc import Iterator
+from datetime import datetime
+
+from worker.cli.tree import shortened, tell_began, tell_ended, tell_verification, who
+from worker.domain.states import AgentStatus, InvestigationStatus, Purpose, ToolCallStatus
+from worker.investigation.findings import FINDING_TOOL
+from worker.investigation.planning import DISPATCH_TOOL, TRIAGE_TOOL
 from worker.investigation.submission import TOOL_NAME
 from worker.reporting import words
 from worker.reporting.inert import one_line
+from worker.reporting.words import several
 from worker.storage.activity import Activity, DoneCall, DoneTurn, FailedAsk
 from worker.storage.deliveries import Listed
 
 JUDGE = "judge"
-ARGUMENT_CHARS = 120
 
-_DOING = {
-    AgentStatus.READY: "waits for a worker",
-    AgentStatus.ASKING: "the model is asked",
-    AgentStatus.AWAITING_JUDGE: "commands wait for the judge",
-    AgentStatus.JUDGING: "the judge decides",
-    AgentStatus.READY_TO_ACT: "tools wait for a worker",
-    AgentStatus.ACTING: "tools run",
-    AgentStatus.WAITING_CHILDREN: "sub-agents work",
-    AgentStatus.PUBLISHING: "the report is written",
-}
+Happened = tuple[datetime, int, list[str]]
+"""When, its place among what happened in the same commit, and the lines that tell it."""
+
+_TELLING = {TOOL_NAME: "verdict", FINDING_TOOL: "strength", TRIAGE_TOOL: "approach", DISPATCH_TOOL: None}
+"""The argument worth a line of what hands something in or sends somebody out: the rest is told in its own place."""
+_ASIDE: dict[str, str] = {Purpose.JUDGE: "the judge", Purpose.VERIFY: "the verifier"}
 
 
 def tell_news(before: Activity | None, after: Activity) -> list[str]:
-    """Return a line for each thing that happened in between, in the order of turns."""
-    known_turns = {(t.agent_no, t.turn_no) for t in before.turns} if before else set()
-    known_calls = {_key(c): c for t in before.turns for c in t.calls} if before else {}
-    known_asks = {ask.id for ask in before.failed_asks} if before else set()
-    lines = _beginning(before, after)
-    for turn in after.turns:
-        if (turn.agent_no, turn.turn_no) not in known_turns:
-            lines.append(tell_turn(turn))
-        lines += [tell_call(call) for call in turn.calls if _is_news(known_calls.get(_key(call)), call)]
-    return lines + [tell_failed_ask(ask) for ask in after.failed_asks if ask.id not in known_asks]
+    """Return a line for each thing that happened in between, in the order of turns.
+
+    What sub-agents do is indented and named after them, so that parallel work can be told apart.
+    """
+    tellers = (_turns, _notes, _comings, _failures)
+    happened = sorted((found for tell in tellers for found in tell(before, after)), key=lambda found: found[:2])
+    lines = [line for _, _, told in happened for line in told]
+    return [*_beginning(before, after), *lines, *_verifications(before, after)]
 
 
 def tell_turn(turn: DoneTurn) -> str:
     asked = ", ".join(one_line(call.tool) for call in turn.calls) or "no tool"
-    return f"{words.clock(turn.finished_at)}  {_who(turn.agent_no)}turn {turn.turn_no}: {asked}"
+    name = f"  {who(turn.agent_no, turn.role)}, " if turn.agent_no else ""
+    return f"{words.clock(turn.finished_at)}  {name}turn {turn.turn_no}: {asked}"
 
 
 def tell_call(call: DoneCall) -> str:
     """Return evidence id, tool, what it was asked, and how it stands."""
-    return f"            {call.evidence_id} {one_line(call.tool)}{_asked(call)}: {outcome(call)}"
+    indent = "  " if call.agent_no else ""
+    return f"            {indent}{call.evidence_id} {one_line(call.tool)}{_asked(call)}: {outcome(call)}"
 
 
 def tell_failed_ask(ask: FailedAsk) -> str:
-    who = "the judge" if ask.purpose == JUDGE else "the model"
-    return f"{words.clock(ask.failed_at)}  {who} did not answer: {ask.outcome} ({one_line(ask.model)})"
+    name = f"  {who(ask.agent_no, ask.role)}: " if ask.agent_no else ""
+    asked = _ASIDE.get(ask.purpose, "the model")
+    return f"{words.clock(ask.failed_at)}  {name}{asked} did not answer: {ask.outcome} ({one_line(ask.model)})"
 
 
 def tell_delivery(row: Listed) -> str:
@@ -90,14 +93,52 @@ def tell_cost(activity: Activity) -> str:
     return f"{words.count(activity.tokens)} tokens, {known}{unknown}"
 
 
-def several(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _turns(before: Activity | None, after: Activity) -> Iterator[Happened]:
+    known_turns = {(t.agent_no, t.turn_no) for t in before.turns} if before else set()
+    known_calls = {_key(c): c for t in before.turns for c in t.calls} if before else {}
+    for turn in after.turns:
+        is_new = (turn.agent_no, turn.turn_no) not in known_turns
+        calls = [tell_call(call) for call in turn.calls if _is_news(known_calls.get(_key(call)), call)]
+        yield turn.finished_at, 2 if turn.agent_no else 0, [*([tell_turn(turn)] if is_new else []), *calls]
+
+
+def _comings(before: Activity | None, after: Activity) -> Iterator[Happened]:
+    """Tell which sub-agents were sent out, and which came back with what."""
+    known = {a.id: a for a in before.agents} if before else {}
+    for agent in after.agents:
+        if not agent.is_sub_agent:
+            continue
+        if agent.id not in known:
+            first_turns = (t.finished_at for t in after.turns if t.agent_no == agent.agent_no)
+            yield min((agent.created_at, *first_turns)), 1, [tell_began(agent)]
+        if agent.finished_at and (agent.id not in known or known[agent.id].is_at_work):
+            yield agent.finished_at, 3, [tell_ended(agent)]
+
+
+def _failures(before: Activity | None, after: Activity) -> Iterator[Happened]:
+    known = {ask.id for ask in before.failed_asks} if before else set()
+    yield from ((ask.failed_at, 2, [tell_failed_ask(ask)]) for ask in after.failed_asks if ask.id not in known)
+
+
+def _notes(before: Activity | None, after: Activity) -> Iterator[Happened]:
+    """Tell why a lead sent sub-agents out, just before they are told, or why it did not."""
+    known = {a.note for a in before.agents} if before else set()
+    for agent in after.agents:
+        if agent.note and agent.note not in known:
+            sent = (a.created_at for a in after.agents if a.parent_id == agent.id)
+            yield min(sent, default=agent.created_at), 1, [f"            {shortened(agent.note)}"]
+
+
+def _verifications(before: Activity | None, after: Activity) -> list[str]:
+    known = {a.id for a in before.agents if a.verification} if before else set()
+    new = [a.verification for a in after.agents if a.verification and a.id not in known]
+    return [f"            {line}" for found in new for line in tell_verification(found)]
 
 
 def _beginning(before: Activity | None, after: Activity) -> list[str]:
     if after.agents and not (before and before.agents):
         at = words.clock(after.admitted_at or after.investigation.created_at)
-        return [f"{at}  investigated by {', '.join(dict.fromkeys(one_line(a.model) for a in after.agents))}"]
+        return [f"{at}  investigated by {', '.join(one_line(a.model) for a in after.agents if not a.is_sub_agent)}"]
     if before is None and after.investigation.status == InvestigationStatus.QUEUED:
         return [f"{words.clock(after.investigation.created_at)}  queued: it starts when a worker has room"]
     return []
@@ -106,8 +147,10 @@ def _beginning(before: Activity | None, after: Activity) -> list[str]:
 def _doing(activity: Activity) -> str:
     if activity.investigation.status != InvestigationStatus.RUNNING:
         return activity.investigation.status
-    live = [a.status for a in activity.agents if not AgentStatus(a.status).is_final]
-    return ", ".join(dict.fromkeys(_DOING[AgentStatus(status)] for status in live)) or "ends"
+    live = [a for a in activity.agents if a.is_at_work and a.status != AgentStatus.WAITING_CHILDREN]
+    doing = ", ".join(dict.fromkeys(words.doing(agent.status) for agent in live))
+    sub_agents = sum(a.is_sub_agent for a in live)
+    return f"{several(sub_agents, 'sub-agent')} at work ({doing})" if sub_agents else doing or "ends"
 
 
 def _is_news(before: DoneCall | None, now: DoneCall) -> bool:
@@ -118,15 +161,10 @@ def _is_news(before: DoneCall | None, now: DoneCall) -> bool:
 
 def _asked(call: DoneCall) -> str:
     arguments = call.arguments or {}
-    if call.tool == TOOL_NAME:
-        arguments = {name: arguments[name] for name in arguments if name == "verdict"}  # the rest is the report
-    text = one_line(call.command or words.arguments_line(arguments))
-    shown = text if len(text) <= ARGUMENT_CHARS else text[:ARGUMENT_CHARS] + "…"
+    if call.tool in _TELLING:
+        arguments = {name: arguments[name] for name in arguments if name == _TELLING[call.tool]}
+    shown = shortened(call.command or words.arguments_line(arguments))
     return f" {shown}" if shown else ""
-
-
-def _who(agent_no: int) -> str:
-    return f"agent {agent_no} " if agent_no else ""
 
 
 def _key(call: DoneCall) -> tuple[int, int, int]:

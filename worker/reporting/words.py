@@ -13,10 +13,11 @@ from worker.domain.report import (
     Refutation,
     Report,
     RootCause,
+    SubAgent,
     UsageLine,
     Verification,
 )
-from worker.domain.states import ReportVerdict
+from worker.domain.states import AgentStatus, ReportVerdict
 
 VERDICT_TITLES = {
     ReportVerdict.CONFIRMED: "Root cause confirmed",
@@ -47,12 +48,30 @@ _CATEGORY_WORDS = {
     Category.RESOURCE_POOL: "exhausted pool or quota",
 }
 
+_DOING: dict[str, str] = {
+    AgentStatus.READY: "waits for a worker",
+    AgentStatus.ASKING: "the model is asked",
+    AgentStatus.AWAITING_JUDGE: "commands wait for the judge",
+    AgentStatus.JUDGING: "the judge decides",
+    AgentStatus.READY_TO_ACT: "tools wait for a worker",
+    AgentStatus.ACTING: "tools run",
+    AgentStatus.WAITING_CHILDREN: "sub-agents work",
+    AgentStatus.AWAITING_VERIFY: "the report waits to be verified",
+    AgentStatus.VERIFYING: "a second call tries to refute the causes",
+    AgentStatus.PUBLISHING: "the report is written",
+}
+
 _MINUTE_S, _HOUR_S = 60, 3600
 
 
 def category_words(cause: RootCause) -> str:
     words = _CATEGORY_WORDS.get(cause.category, cause.category.replace("_", " "))
     return f"{words}: {cause.category_detail}" if cause.category_detail else words
+
+
+def doing(agent_status: str) -> str:
+    """Say what an agent in this status does, or how it ended."""
+    return _DOING.get(agent_status, agent_status)
 
 
 def utc(moment: datetime) -> str:
@@ -77,6 +96,10 @@ def duration(seconds: float | None) -> str:
     if seconds < _HOUR_S:
         return f"{int(seconds // _MINUTE_S)} min {int(seconds % _MINUTE_S)} s"
     return f"{int(seconds // _HOUR_S)} h {int(seconds % _HOUR_S // _MINUTE_S)} min"
+
+
+def several(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def count(value: int | None) -> str:
@@ -151,6 +174,17 @@ def unanswered_line(report: Report) -> str | None:
     claimed = len(report.root_causes) + sum(c.outcome is Refutation.REFUTED for c in checks)
     numbers = sorted(set(range(1, claimed + 1)) - {c.cause for c in checks})
     return f"No word on claimed cause {', '.join(map(str, numbers))}" if numbers else None
+
+
+def sub_agent_facts(sub_agent: SubAgent) -> str:
+    return f"wave {sub_agent.wave_no}, {several(sub_agent.turns, 'turn')}"
+
+
+def found_line(sub_agent: SubAgent) -> str:
+    """Say what a sub-agent found and how well the evidence carries it, or why there is nothing to rely on."""
+    if sub_agent.missing or sub_agent.strength is None:
+        return f"No finding: {sub_agent.missing or 'none was handed in'}."
+    return f"{sub_agent.strength.capitalize()} finding: {sub_agent.summary}"
 
 
 def evidence_ids(report: Report) -> frozenset[str]:

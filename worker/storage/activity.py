@@ -38,6 +38,7 @@ class DoneTurn:
     """One finished model call, with the tool calls it asked for."""
 
     agent_no: int
+    role: str
     turn_no: int
     model: str
     stop_reason: str
@@ -51,6 +52,8 @@ class FailedAsk:
     """One model call that got no answer; `outcome` is the reason of its error."""
 
     id: int
+    agent_no: int
+    role: str
     purpose: str
     model: str
     outcome: str
@@ -59,9 +62,13 @@ class FailedAsk:
 
 @dataclass(frozen=True)
 class Activity:
-    """Everything so far. `cost_usd` leaves out calls whose price is unknown (`unpriced_calls`)."""
+    """Everything so far. `cost_usd` leaves out calls whose price is unknown (`unpriced_calls`).
+
+    `is_orchestrated` says whether it began with a lead, also where that chose to go on alone.
+    """
 
     investigation: Listed
+    is_orchestrated: bool
     admitted_at: datetime | None
     now: datetime
     agents: tuple[AgentProgress, ...]
@@ -84,6 +91,7 @@ def load(session: Session, investigation_id: str, *, user_path: str = "/") -> Ac
     spent = usage.spent(session, investigation_id)
     return Activity(
         investigation=investigations.describe(session, row),
+        is_orchestrated=row.routes is not None,
         admitted_at=row.admitted_at,
         now=database_now(session),
         agents=tuple(of_agents(session, investigation_id)),
@@ -104,27 +112,27 @@ def investigation_of_alert(session: Session, *, user_path: str, key: str) -> str
 def _turns(session: Session, investigation_id: str) -> tuple[DoneTurn, ...]:
     row, calls = TurnRow, _calls(session, investigation_id)
     wanted = (
-        select(AgentRow.agent_no, row.turn_no, row.model, row.stop_reason, row.notes, row.created_at)
+        select(AgentRow.agent_no, AgentRow.role, row.turn_no, row.model, row.stop_reason, row.notes, row.created_at)
         .join(AgentRow, AgentRow.id == row.agent_id)
         .where(AgentRow.investigation_id == investigation_id)
         .order_by(row.created_at, AgentRow.agent_no, row.turn_no)
     )
     return tuple(
-        DoneTurn(agent_no, turn_no, model, stop, tuple(notes), at, calls.get((agent_no, turn_no), ()))
-        for agent_no, turn_no, model, stop, notes, at in session.execute(wanted)
+        DoneTurn(agent_no, role, turn_no, model, stop, tuple(notes), at, calls.get((agent_no, turn_no), ()))
+        for agent_no, role, turn_no, model, stop, notes, at in session.execute(wanted)
     )
 
 
 def _failed_asks(session: Session, investigation_id: str) -> tuple[FailedAsk, ...]:
     row = UsageRow
-    wanted = select(row.id, row.purpose, row.provider, row.model, row.outcome, row.created_at)
-    failed = wanted.where(
-        row.investigation_id == investigation_id, row.outcome.not_in([usage.OK, usage.RESERVED])
-    ).order_by(row.id)
-    return tuple(
-        FailedAsk(ask_id, purpose, f"{provider}/{model}", outcome, at)
-        for ask_id, purpose, provider, model, outcome, at in session.execute(failed)
+    model = row.provider + "/" + row.model
+    wanted = (
+        select(row.id, AgentRow.agent_no, AgentRow.role, row.purpose, model, row.outcome, row.created_at)
+        .join(AgentRow, AgentRow.id == row.agent_id)
+        .where(row.investigation_id == investigation_id, row.outcome.not_in([usage.OK, usage.RESERVED]))
+        .order_by(row.id)
     )
+    return tuple(FailedAsk(*found) for found in session.execute(wanted))
 
 
 def _calls(session: Session, investigation_id: str) -> dict[tuple[int, int], tuple[DoneCall, ...]]:

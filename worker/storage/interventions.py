@@ -19,8 +19,11 @@ def cancel(session: Session, investigation_id: str, *, user_path: str = "/") -> 
     end(session, investigation_id)
 
 
-def cancel_agent(session: Session, investigation_id: str, *, agent_no: int, user_path: str = "/") -> None:
-    """End one sub-agent. Raises `UserError` if it has ended, `NotFoundError` if there is none of this number."""
+def cancel_agent(session: Session, investigation_id: str, *, agent_no: int, user_path: str = "/") -> str:
+    """End one sub-agent and return its status: not yet `cancelled` while a call of it is in flight.
+
+    Raises `UserError` if it has ended, `NotFoundError` if there is none of this number.
+    """
     investigations.get(session, investigation_id, user_path=user_path)
     row = AgentRow
     found = session.scalar(select(row).where(row.investigation_id == investigation_id, row.agent_no == agent_no))
@@ -29,6 +32,7 @@ def cancel_agent(session: Session, investigation_id: str, *, agent_no: int, user
     if found.finished_at is not None:
         raise UserError(f"sub-agent {agent_no} of {investigation_id} is {found.status} already")
     agents.cancel_agent(session, found.id)
+    return found.status
 
 
 def end(session: Session, investigation_id: str) -> None:

@@ -1,20 +1,27 @@
 """How far an investigation has come, for those who look on: counts and outcomes, and one result whole."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from worker.domain.conversation import Route
+from worker.domain.orchestration import Contribution
+from worker.domain.report import Verification
 from worker.errors import NotFoundError
-from worker.storage import artifacts, investigations
+from worker.storage import artifacts, findings, investigations, usage
 from worker.storage.tables import AgentRow, ToolCallRow, TurnRow
+from worker.storage.usage import Used
 
 
 @dataclass(frozen=True)
 class AgentProgress:
-    """One agent as it stands; `tool_calls` counts its calls by status."""
+    """One agent as it stands; `tool_calls` counts its calls by status.
+
+    Only a sub-agent has a `parent_id`, a `purpose` and, once it has ended, a `strength` or the reason why there is no
+    finding of its model's (`missing`). `tokens` and `cost_usd` are None where a part of them is not known.
+    """
 
     id: str
     agent_no: int
@@ -29,6 +36,28 @@ class AgentProgress:
     finished_at: datetime | None
     partial: str | None
     tool_calls: dict[str, int] = field(default_factory=dict)
+    parent_id: str | None = None
+    wave_no: int | None = None
+    purpose: str | None = None
+    strength: str | None = None
+    missing: str | None = None
+    tokens: int | None = 0
+    cost_usd: float | None = 0.0
+    note: str | None = None
+    cancel_requested_at: datetime | None = None
+    verification: Verification | None = None
+
+    @property
+    def is_sub_agent(self) -> bool:
+        return self.parent_id is not None
+
+    @property
+    def is_at_work(self) -> bool:
+        return self.finished_at is None
+
+    @property
+    def is_being_cancelled(self) -> bool:
+        return self.is_at_work and self.cancel_requested_at is not None
 
 
 @dataclass(frozen=True)
@@ -49,8 +78,13 @@ def of_agents(session: Session, investigation_id: str) -> list[AgentProgress]:
     """Return the agents of an investigation in their order."""
     own = select(AgentRow).where(AgentRow.investigation_id == investigation_id)
     turns, calls = _turns(session, investigation_id), _calls(session, investigation_id)
+    used = usage.by_agent(session, investigation_id)
+    found = {c.agent_id: c for c in findings.of_investigation(session, investigation_id)}
     rows = session.scalars(own.order_by(AgentRow.agent_no, AgentRow.id))
-    return [_progress(row, turns.get(row.id, 0), calls.get(row.id, {})) for row in rows]
+    return [
+        _contributed(_progress(row, turns.get(row.id, 0), calls.get(row.id, {}), used.get(row.id)), found.get(row.id))
+        for row in rows
+    ]
 
 
 def newest_calls(session: Session, investigation_id: str, *, limit: int) -> list[CallProgress]:
@@ -114,7 +148,8 @@ def _calls(session: Session, investigation_id: str) -> dict[str, dict[str, int]]
     return found
 
 
-def _progress(row: AgentRow, turns: int, calls: dict[str, int]) -> AgentProgress:
+def _progress(row: AgentRow, turns: int, calls: dict[str, int], used: Used | None) -> AgentProgress:
+    used = used or Used()
     return AgentProgress(
         id=row.id,
         agent_no=row.agent_no,
@@ -129,4 +164,20 @@ def _progress(row: AgentRow, turns: int, calls: dict[str, int]) -> AgentProgress
         finished_at=row.finished_at,
         partial=row.partial,
         tool_calls=calls,
+        parent_id=row.parent_id,
+        wave_no=row.wave_no,
+        tokens=used.tokens,
+        cost_usd=used.cost_usd,
+        note=row.note,
+        cancel_requested_at=row.cancel_requested_at,
+        verification=Verification.model_validate(row.verification) if row.verification else None,
     )
+
+
+def _contributed(agent: AgentProgress, found: Contribution | None) -> AgentProgress:
+    """Say what a sub-agent is for, and how well it did once it has ended."""
+    if found is None:
+        return agent
+    missing = found.missing if found.finding else None
+    strength = found.finding.strength if found.finding and not missing else None
+    return replace(agent, purpose=found.assignment.purpose, strength=strength, missing=missing)

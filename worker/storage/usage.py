@@ -135,6 +135,26 @@ def lines(session: Session, investigation_id: str) -> tuple[UsageLine, ...]:
     return tuple(_line(purpose, model, rows) for (purpose, model), rows in groups.items())
 
 
+@dataclass(frozen=True)
+class Used:
+    """What an agent's answered calls took; a sum with an unknown part is unknown, which is None."""
+
+    tokens: int | None = 0
+    cost_usd: float | None = 0.0
+
+
+def by_agent(session: Session, investigation_id: str) -> dict[str, Used]:
+    """Return what each agent used, with its judge's and its verifier's calls; whoever made no call is left out."""
+    row = UsageRow
+    known = (func.count(row.input_tokens + row.output_tokens), func.count(row.cost_usd))
+    wanted = select(row.agent_id, func.count(row.id), *known, func.sum(_said()), func.sum(row.cost_usd))
+    answered = wanted.where(row.investigation_id == investigation_id, row.outcome == OK)
+    return {
+        agent_id: Used(int(tokens) if told == calls else None, cost if priced == calls else None)
+        for agent_id, calls, told, priced, tokens, cost in session.execute(answered.group_by(row.agent_id))
+    }
+
+
 def _line(purpose: str, model: str, rows: list[UsageRow]) -> UsageLine:
     def total(values: list[int | None]) -> int | None:
         return None if None in values else sum(v or 0 for v in values)

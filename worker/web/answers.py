@@ -94,18 +94,29 @@ class AlertLineAnswer(Answer):
 
 
 class AgentAnswer(Answer):
+    """One agent as it stands; those with a `parent_id` are sub-agents, and below it in the tree."""
+
     id: str
+    parent_id: str | None
     agent_no: int
     kind: str
     role: str
+    purpose: str | None = Field(description="The question a sub-agent has to answer; null for others.")
+    wave_no: int | None = Field(description="A sub-agent's wave; of a lead, how many it has sent out.")
     status: str
     model: str
     turn_no: int = Field(description="The turn it is at, from 1.")
     turns: int = Field(description="Turns finished.")
     tool_calls: dict[str, int] = Field(description="How many, by status.")
+    tokens: int | None = Field(description="In and out, its judge's calls too; null where a part is not known.")
+    cost_usd: float | None = Field(description="Null where the price of a call is not known; never 0 for unknown.")
+    strength: str | None = Field(description="How well the evidence carries a sub-agent's finding; null: none yet.")
+    missing: str | None = Field(description="Why a sub-agent that has ended left no finding to rely on.")
+    note: str | None = Field(description="Why a lead sent sub-agents, or went on alone.")
     partial: str | None
     created_at: datetime
     deadline_at: datetime
+    cancel_requested_at: datetime | None
     finished_at: datetime | None
 
 
@@ -164,6 +175,14 @@ class StandsAnswer(Answer):
 
     investigation_id: str
     status: str
+
+
+class AgentStandsAnswer(Answer):
+    """Where a sub-agent stands after it was cancelled."""
+
+    investigation_id: str
+    agent_no: int
+    status: str = Field(description="Not yet `cancelled` while a call of it is in flight: it ends with that call.")
 
 
 class AmountAnswer(Answer):

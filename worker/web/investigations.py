@@ -15,6 +15,7 @@ from worker.storage.tables import IncidentRow, InvestigationRow
 from worker.web.answers import (
     GUARDED,
     AgentAnswer,
+    AgentStandsAnswer,
     AlertLineAnswer,
     AttemptAnswer,
     DeliveryAnswer,
@@ -31,11 +32,13 @@ router = APIRouter(prefix="/v1/investigations")
 MAX_PAGE = 200
 MAX_ALERTS = 50
 """Alerts shown of one incident, the newest; the count is of all."""
+MAX_AGENT_NO = 2**31 - 1
 _ID = r"^[A-Za-z0-9_.-]{1,80}$"
 _ONE = failures(404, *GUARDED)
 _CHANGE = failures(400, 404, *GUARDED)
 
 IdPath = Annotated[str, Path(pattern=_ID)]
+AgentPath = Annotated[int, Path(ge=1, le=MAX_AGENT_NO, description="`agent_no` of a sub-agent.")]
 StatusQuery = Annotated[InvestigationStatus | None, Query(description="Only those in this status.")]
 ServiceQuery = Annotated[str | None, Query(max_length=500, description="Only those that alerted on this service.")]
 BeforeQuery = Annotated[str | None, Query(pattern=_ID, description="`next` of the page before.")]
@@ -71,6 +74,15 @@ def cancel_investigation(services: Here, identity: Operator, investigation_id: I
     """End an investigation: no new call of it starts. One that has ended is refused with 400."""
     pipeline.cancel(services, investigation_id, user_path=identity.user_path)
     return _stands(services, investigation_id)
+
+
+@router.post("/{investigation_id}/agents/{agent_no}/cancel", status_code=202, responses=_CHANGE)
+def cancel_sub_agent(
+    services: Here, identity: Operator, investigation_id: IdPath, agent_no: AgentPath
+) -> AgentStandsAnswer:
+    """End one sub-agent: what it would have found is a gap. One that has ended is refused with 400."""
+    status = pipeline.cancel_agent(services, investigation_id, agent_no=agent_no, user_path=identity.user_path)
+    return AgentStandsAnswer(investigation_id=investigation_id, agent_no=agent_no, status=status)
 
 
 @router.post("/{investigation_id}/retry", status_code=202, responses=_CHANGE)

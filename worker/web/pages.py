@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from worker import pipeline
+from worker import budgeting, pipeline
 from worker.domain.report import UsageLine
 from worker.domain.states import InvestigationStatus
 from worker.services import Services
@@ -18,7 +18,7 @@ from worker.storage.progress import AgentProgress, CallProgress
 from worker.storage.tables import IncidentRow, InvestigationRow
 from worker.storage.tokens import Identity
 from worker.web.identity import INVESTIGATIONS_WRITE, Here, Operator, Reader
-from worker.web.investigations import BeforeQuery, IdPath, ServiceQuery, read_page
+from worker.web.investigations import AgentPath, BeforeQuery, IdPath, ServiceQuery, read_page
 from worker.web.reports import read_report, show_report
 from worker.web.templating import render
 
@@ -48,6 +48,10 @@ class Standing:
     @property
     def is_final(self) -> bool:
         return InvestigationStatus(self.listed.status).is_final
+
+    @property
+    def sub_agents(self) -> list[AgentProgress]:
+        return [agent for agent in self.agents if agent.is_sub_agent]
 
     @property
     def is_retried(self) -> bool:
@@ -96,6 +100,12 @@ def press_cancel(services: Here, identity: Operator, investigation_id: IdPath) -
     return RedirectResponse(f"/investigations/{investigation_id}/progress", REDIRECT)
 
 
+@router.post("/investigations/{investigation_id}/agents/{agent_no}/cancel")
+def press_cancel_agent(services: Here, identity: Operator, investigation_id: IdPath, agent_no: AgentPath) -> Response:
+    pipeline.cancel_agent(services, investigation_id, agent_no=agent_no, user_path=identity.user_path)
+    return RedirectResponse(f"/investigations/{investigation_id}/progress", REDIRECT)
+
+
 @router.post("/investigations/{investigation_id}/retry")
 def press_retry(services: Here, identity: Operator, investigation_id: IdPath) -> Response:
     again = pipeline.retry(services, investigation_id, user_path=identity.user_path)
@@ -119,8 +129,9 @@ def _standing(services: Services, identity: Identity, investigation_id: str) -> 
     with services.database.transaction() as session:
         row = investigations.get(session, investigation_id, user_path=identity.user_path)
         incident = session.get_one(IncidentRow, row.incident_id)
+        (listed,) = budgeting.tell_waits(services.settings, session, [investigations.describe(session, row)])
         return Standing(
-            listed=investigations.describe(session, row),
+            listed=listed,
             row=row,
             agents=progress.of_agents(session, row.id),
             calls=progress.newest_calls(session, row.id, limit=SHOWN_CALLS),

@@ -37,5 +37,10 @@ def test_the_classes_that_are_no_errors_have_one_too(failure_class: str) -> None
     assert fix_for(failure_class) != UNKNOWN
 
 
+def test_the_variable_is_named_that_chose_the_model() -> None:
+    assert "set RCA_MODEL to another model" in fix_for("provider_quota")
+    assert "set RCA_ORCHESTRATOR_MODEL to another model" in fix_for("provider_quota", setting="RCA_ORCHESTRATOR_MODEL")
+
+
 def test_an_unknown_class_leads_to_the_log() -> None:
     assert "log" in fix_for(None)

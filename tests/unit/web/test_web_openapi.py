@@ -58,6 +58,7 @@ def test_what_is_answered_is_documented(client: AppClient, services: Services) -
         "evidence_id": "e1.1",
         "artifact_id": "art_1",
         "delivery_id": "dlv_1",
+        "agent_no": 1,
     }
 
     for path, operations in described.items():

@@ -2,13 +2,14 @@
 
 from datetime import timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 from stored import add_result, publish, small_report, take_in
 
 from tests.builders import STARTED_AT
-from tests.web_client import AppClient, token_for
+from tests.web_client import AppClient, client_of, sqlite_services, token_for
 from worker.domain.states import InvestigationStatus
 from worker.services import Services
 from worker.storage import investigations
@@ -90,6 +91,16 @@ def test_a_running_one_renews_its_page_and_can_be_cancelled(client: AppClient, s
     assert f"/investigations/{taken.investigation_id}/cancel" in page.values("action")
     assert f"/v1/investigations/{taken.investigation_id}/evidence/e1.1" in page.values("href")
     assert "1.5 s" in page.text
+
+
+def test_one_that_waits_for_a_budget_says_which_and_until_when(tmp_path: Path) -> None:
+    with sqlite_services(tmp_path, rca_day_tokens=0) as services, client_of(services) as client:
+        taken = take_in(services)
+        pages = [page_of(client, path) for path in ("/investigations", f"/investigations/{taken.investigation_id}")]
+
+    for page in pages:
+        assert "number 1 in the queue" in page.text
+        assert "the fleet's budget of the day is reached: it waits until 00:00 UTC" in page.text
 
 
 def test_pressing_cancel_and_retry_leads_back_to_a_page(client: AppClient, services: Services) -> None:
