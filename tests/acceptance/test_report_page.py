@@ -10,8 +10,18 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.browser import Page, find_chromium, running_browser
-from tests.builders import incident
+from tests.builders import build_services, close_services, incident, queue_of, sqlite_url
 from tests.conftest import REQUIRED
+from tests.orchestra import (
+    ENABLED,
+    ERRORS,
+    RUNTIME,
+    Orchestra,
+    finds,
+    orchestrated_incident,
+    sends,
+    write_two_sources,
+)
 from tests.web_client import running_server, sqlite_services
 from worker import pipeline
 from worker.domain.report import (
@@ -29,6 +39,7 @@ from worker.domain.report import (
     RootCause,
     RuledOut,
     Series,
+    SubAgent,
     Suggestion,
     TimelineEntry,
     Verification,
@@ -36,6 +47,7 @@ from worker.domain.report import (
 from worker.domain.states import InvestigationStatus, ReportVerdict
 from worker.services import Services
 from worker.storage import investigations, reports
+from worker.storage.migrate import migrate
 
 pytestmark = pytest.mark.browser
 
@@ -92,6 +104,12 @@ def hostile(investigation_id: str, incident_id: str, *, created: object) -> Repo
             problem=TEXT,
         ),
         "denied": (Denial(tool=TEXT, command=TEXT, layer=TEXT, reason=TEXT),),
+        "sub_agents": (
+            SubAgent(
+                agent_no=1, role=TEXT, model=TEXT, wave_no=1, status=TEXT, turns=1, purpose=TEXT, strength="strong",
+                summary=TEXT,
+            ),
+        ),
         "notes": (TEXT,),
         "evidence": (
             Evidence(
@@ -185,6 +203,26 @@ def test_cancel_works_by_a_button_without_any_script(services: Services, tmp_pat
         page.settle(1)
 
         assert page.evaluate("document.querySelector('.verdict .title').innerText") == "Cancelled"
+
+
+def test_one_sub_agent_is_cancelled_by_its_own_button(tmp_path: Path) -> None:
+    script = {"lead": [sends(ERRORS, RUNTIME)], ERRORS: [finds()], RUNTIME: [finds()]}
+    url = sqlite_url(tmp_path)
+    migrate(url)
+    services = build_services(url, Orchestra(script), rca_recorded_root=write_two_sources(tmp_path), **ENABLED)
+    taken = pipeline.accept(services, orchestrated_incident(), via="test")
+    pipeline.take_turn(services, queue_of(services).take()[0].agent_id, 1)
+
+    with running_server(services) as server, running_browser(tmp_path) as page:
+        page.open(f"{server}/investigations/{taken.investigation_id}")
+        page.evaluate("document.querySelector('[aria-label=\"Cancel agent 2\"]').click()")
+        page.settle(1)
+        told = page.evaluate("[...document.querySelectorAll('.tree .stands')].map(e => e.innerText)")
+        width = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+
+    close_services(services)
+    assert told == ["sub-agents work", "waits for a worker", "no finding: it was cancelled"]
+    assert width == 0
 
 
 def test_a_running_investigation_turns_into_its_report_by_itself(services: Services, tmp_path: Path) -> None:

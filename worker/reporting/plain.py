@@ -2,7 +2,7 @@
 
 import textwrap
 
-from worker.domain.report import Citation, Evidence, Report, RootCause
+from worker.domain.report import Citation, Evidence, Report, RootCause, SubAgent
 from worker.errors import NotFoundError
 from worker.reporting import words
 from worker.reporting.inert import one_line, show_hidden
@@ -23,6 +23,7 @@ def render_plain(report: Report) -> str:
         _listing("Contributing", [_cited(f.statement, f.evidence) for f in report.contributing_factors]),
         _listing("Timeline (UTC)", [_moment(report, n) for n in range(len(report.timeline))]),
         _listing("Ruled out", [_cited(f"{r.hypothesis}: {r.reason}", r.evidence) for r in report.ruled_out]),
+        _listing("Sub-agents", [_sub_agent(s) for s in report.sub_agents]),
         _suggestions(report),
         _listing("Denied by the guardrails", [f"{d.tool}: {d.command} ({d.layer}: {d.reason})" for d in report.denied]),
         _footer(report),
@@ -90,6 +91,11 @@ def _verification(report: Report) -> str:
         one_line(words.verification_title(found)),
         [*checks, *(line for line in (found.problem, words.unanswered_line(report)) if line)],
     )
+
+
+def _sub_agent(sub_agent: SubAgent) -> str:
+    facts = f"{words.sub_agent_facts(sub_agent)}, {sub_agent.model}"
+    return f"{sub_agent.role} ({facts}): {sub_agent.purpose} {words.found_line(sub_agent)}"
 
 
 def _cause(number: int, cause: RootCause) -> str:

@@ -20,7 +20,7 @@ _VERDICT_STYLES = {
 }
 _HEADINGS = (
     r"(?m)^(?:Root cause \d+.*|Not known|Claims that did not hold|(?:V|Not v)erified by .*|Impact|Contributing"
-    r"|Timeline \(UTC\)|Ruled out|Suggestions .*|Denied by .*)$"
+    r"|Timeline \(UTC\)|Ruled out|Sub-agents|Suggestions .*|Denied by .*)$"
 )
 
 

@@ -20,6 +20,7 @@ from worker.domain.report import (
     RootCause,
     RuledOut,
     Series,
+    SubAgent,
     Suggestion,
     TimelineEntry,
     UsageLine,
@@ -219,6 +220,35 @@ def verified_report() -> Report:
     )
 
 
+def orchestrated_report() -> Report:
+    """A report to which one sub-agent contributed, and a cancelled one did not."""
+    found = SubAgent(
+        agent_no=1,
+        role="error_signal_investigator",
+        model="local/qwen3",
+        wave_no=1,
+        status="done",
+        turns=3,
+        purpose="Which patterns in the logs are new?",
+        strength="strong",
+        summary="Waits for a connection began at 02:41.",
+    )
+    cancelled = found.model_copy(
+        update={
+            "agent_no": 2,
+            "role": "recent_change_investigator",
+            "status": "cancelled",
+            "turns": 1,
+            "purpose": "What was rolled out?",
+            "strength": "inconclusive",
+            "summary": "No finding was handed in, because it was cancelled. Results gathered until then: 0.",
+            "missing": "it was cancelled",
+        }
+    )
+    models = {"lead": "anthropic/claude-sonnet-4-5", found.role: "local/qwen3", cancelled.role: "local/qwen3"}
+    return whole_report(sub_agents=(found, cancelled), models=models)
+
+
 def unverified_report(problem: str, *, model: str = "local/qwen3") -> Report:
     return whole_report(verification=Verification(model=model, problem=problem))
 
@@ -268,6 +298,21 @@ def hostile_report(text: str) -> Report:
             ),
         ),
         denied=(Denial(tool=text, command=text, layer=text, reason=text),),
+        sub_agents=tuple(
+            SubAgent(
+                agent_no=1,
+                role=text,
+                model=text,
+                wave_no=1,
+                status=text,
+                turns=1,
+                purpose=text,
+                strength=text,
+                summary=text,
+                missing=missing,
+            )
+            for missing in (None, text)
+        ),
         notes=(text,),
         usage=(
             UsageLine(

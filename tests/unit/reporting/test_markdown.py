@@ -3,7 +3,14 @@
 import re
 
 import pytest
-from example_reports import hostile_report, lowered_report, unverified_report, verified_report, whole_report
+from example_reports import (
+    hostile_report,
+    lowered_report,
+    orchestrated_report,
+    unverified_report,
+    verified_report,
+    whole_report,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,6 +58,21 @@ def test_why_nothing_was_verified_is_shown() -> None:
 
     assert "## Not verified by local/qwen3\n\nthe model did not answer.\n\n## Impact" in text
     assert "erified by" not in render_markdown(whole_report())
+
+
+def test_each_sub_agent_is_shown_with_what_it_found_or_why_it_did_not() -> None:
+    text = render_markdown(orchestrated_report())
+
+    assert (
+        "## Sub-agents\n\n"
+        "- **error_signal_investigator** (wave 1, 3 turns, `local/qwen3`): Which patterns in the logs are new?\n"
+        "  Strong finding: Waits for a connection began at 02:41.\n"
+        "- **recent_change_investigator** (wave 1, 1 turn, `local/qwen3`): What was rolled out?\n"
+        "  No finding: it was cancelled.\n\n"
+        "## Suggestions"
+    ) in text
+    assert "- Model (error_signal_investigator): `local/qwen3`\n" in text
+    assert "Sub-agents" not in render_markdown(whole_report())
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from example_reports import (
     BEGAN,
     hostile_report,
     lowered_report,
+    orchestrated_report,
     unverified_report,
     verified_report,
     whole_report,
@@ -143,6 +144,18 @@ def test_why_nothing_was_verified_is_shown() -> None:
     assert "Not verified by local/qwen3" in text
     assert "the budget of 5 $ is spent." in text
     assert "erified by" not in Page(render_page(whole_report())).text
+
+
+def test_each_sub_agent_is_shown_with_what_it_found_or_why_it_did_not() -> None:
+    text = " ".join(Page(render_page(orchestrated_report())).text.split())
+
+    assert (
+        "error_signal_investigator wave 1, 3 turns, local/qwen3 Which patterns in the logs are new?"
+        " Strong finding: Waits for a connection began at 02:41."
+    ) in text
+    assert "What was rolled out? No finding: it was cancelled." in text
+    assert "lead: anthropic/claude-sonnet-4-5, error_signal_investigator: local/qwen3, " in text
+    assert "Sub-agents" not in Page(render_page(whole_report())).text
 
 
 def test_a_report_with_nothing_in_it_still_renders() -> None:

@@ -2,7 +2,7 @@
 
 import json
 
-from example_reports import verified_report, whole_report
+from example_reports import orchestrated_report, verified_report, whole_report
 
 from worker.domain.report import Report
 from worker.reporting.render import render_json
@@ -22,6 +22,15 @@ def test_a_rendered_report_reads_back_as_itself() -> None:
 
 def test_a_verified_report_reads_back_as_itself() -> None:
     assert Report.model_validate_json(render_json(verified_report())) == verified_report()
+
+
+def test_a_report_of_sub_agents_reads_back_as_itself_and_has_the_fields_of_the_schema() -> None:
+    rendered = json.loads(render_json(orchestrated_report()))
+
+    assert Report.model_validate(rendered) == orchestrated_report()
+    described = report_schema()["$defs"]["SubAgent"]
+    assert all(set(one) == set(described["properties"]) for one in rendered["sub_agents"])
+    assert {"role", "model", "purpose", "wave_no"} <= set(described["required"])
 
 
 def test_an_incident_needs_only_a_title() -> None:

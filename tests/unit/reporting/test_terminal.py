@@ -3,7 +3,14 @@
 import io
 
 import pytest
-from example_reports import hostile_report, lowered_report, unverified_report, verified_report, whole_report
+from example_reports import (
+    hostile_report,
+    lowered_report,
+    orchestrated_report,
+    unverified_report,
+    verified_report,
+    whole_report,
+)
 from rich.console import Console
 
 from worker.errors import NotFoundError
@@ -56,6 +63,17 @@ def test_why_nothing_was_verified_is_shown() -> None:
 
     assert "\n\nNot verified by local/⟨U+001B⟩[2Jqwen3\n  - the model did not answer\n\n" in text
     assert "erified by" not in render_plain(whole_report())
+
+
+def test_each_sub_agent_is_shown_with_what_it_found_or_why_it_did_not() -> None:
+    text = " ".join(render_plain(orchestrated_report()).split())
+
+    assert (
+        "Sub-agents - error_signal_investigator (wave 1, 3 turns, local/qwen3): Which patterns in the logs are new?"
+        " Strong finding: Waits for a connection began at 02:41. - recent_change_investigator (wave 1, 1 turn,"
+        " local/qwen3): What was rolled out? No finding: it was cancelled. Suggestions"
+    ) in text
+    assert "lead anthropic/claude-sonnet-4-5, error_signal_investigator local/qwen3, " in text
 
 
 def test_it_says_how_to_open_the_evidence() -> None:
