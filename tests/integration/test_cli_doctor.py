@@ -2,21 +2,24 @@
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import update
 
 from tests.builders import incident, submits_report
 from tests.fakes import ScriptedModel
 from tests.servers import RedisServer
 from worker import pipeline
 from worker.cli.main import main
+from worker.domain.states import AgentKind, DeliveryStatus
 from worker.services import Services
-from worker.storage import leases
+from worker.storage import deliveries, leases
 from worker.storage.database import Database
 from worker.storage.standing import SWEEPER
+from worker.storage.tables import AgentRow, DeliveryRow
 from worker.sweeper import DUTY
 
 Open = Callable[..., Services]
@@ -66,6 +69,24 @@ def test_work_that_waits_without_a_worker_fails(open_services: Open, database: D
     assert checks["workers"]["status"] == "fail"
     assert "0 investigations queued, 1 running" in checks["workers"]["detail"]
     assert "last seen 20" in checks["workers"]["detail"]
+
+
+def test_what_did_not_arrive_and_who_waits_too_long_is_counted(open_services: Open, database: Database) -> None:
+    opened = pipeline.accept(open_services(ScriptedModel([submits_report()])), incident(), via="test")
+    long_ago = datetime(2000, 1, 1, tzinfo=UTC)
+    with database.transaction() as session:
+        deliveries.owe(session, opened.investigation_id, ["webhook"])
+        session.flush()
+        session.execute(update(DeliveryRow).values(status=DeliveryStatus.FAILED))
+        session.execute(update(AgentRow).values(kind=AgentKind.SUB, deadline_at=long_ago))
+
+    _, checks = examine()
+
+    assert checks["deliveries"]["detail"] == "1 report did not arrive"
+    assert checks["sub-agents"]["detail"] == "1 sub-agent still waiting past the deadline"
+    with database.transaction() as session:
+        session.execute(update(AgentRow).values(claim_token="held"))
+    assert examine()[1]["sub-agents"]["status"] == "ok"
 
 
 @pytest.mark.services

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from worker.cli.stored import POOL_SIZE, read_schema, require_file
 from worker.errors import StorageUnavailableError, UserError
 from worker.ops.health import Check
+from worker.reporting.words import several
 from worker.settings import Settings
 from worker.storage.database import Database, database_now
 from worker.storage.standing import Standing, read_standing
@@ -43,6 +44,8 @@ def _look(database: Database) -> Iterator[Check]:
         standing = read_standing(session)
     yield check_clock(now - here)
     yield check_workers(standing)
+    yield check_deliveries(standing)
+    yield check_sub_agents(standing)
 
 
 def check_clock(skew: timedelta) -> Check:
@@ -62,3 +65,19 @@ def check_workers(standing: Standing) -> Check:
     if standing.queued + standing.running:
         return Check.fail("workers", f"none alive, {seen}, and {waiting}", fix=WORKER_FIX)
     return Check.warn("workers", f"none alive, {seen}", fix=WORKER_FIX)
+
+
+def check_deliveries(standing: Standing) -> Check:
+    if not standing.failed_deliveries:
+        return Check.ok("deliveries", "none has failed")
+    fix = "`rca deliveries list --status failed` says why, `rca deliveries resend ID` sends again"
+    return Check.warn("deliveries", f"{several(standing.failed_deliveries, 'report')} did not arrive", fix=fix)
+
+
+def check_sub_agents(standing: Standing) -> Check:
+    """Judge by those that wait past their deadline: the sweeper would have ended them."""
+    if not standing.late_sub_agents:
+        return Check.ok("sub-agents", "none waits past its deadline")
+    late = several(standing.late_sub_agents, "sub-agent")
+    fix = "workers end them within seconds: see whether one is alive, and what its log says"
+    return Check.warn("sub-agents", f"{late} still waiting past the deadline", fix=fix)

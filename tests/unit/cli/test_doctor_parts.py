@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from worker.cli.doctor_redis import check_info
-from worker.cli.doctor_storage import check_clock, check_workers
+from worker.cli.doctor_storage import check_clock, check_deliveries, check_sub_agents, check_workers
 from worker.cli.main import main
 from worker.ops.health import CheckStatus
 from worker.storage.standing import Standing
@@ -58,6 +58,17 @@ def test_no_worker_fails_only_where_work_waits(standing: Standing, expected: Che
 
     assert check.status is expected
     assert bool(check.fix) is (expected is not OK)
+
+
+def test_reports_that_did_not_arrive_and_sub_agents_nobody_ended_are_warned_of() -> None:
+    well = Standing(0, 0, NOON, is_swept=True)
+    ill = Standing(0, 0, NOON, is_swept=True, failed_deliveries=1, late_sub_agents=2)
+
+    assert [check(well).status for check in (check_deliveries, check_sub_agents)] == [OK, OK]
+    assert [check(ill).status for check in (check_deliveries, check_sub_agents)] == [WARN, WARN]
+    assert "1 report did not arrive" in check_deliveries(ill).detail
+    assert "rca deliveries list --status failed" in check_deliveries(ill).fix
+    assert "2 sub-agents" in check_sub_agents(ill).detail
 
 
 def test_a_fresh_folder_has_warnings_and_no_failure() -> None:
