@@ -26,7 +26,7 @@ class StoppingDatabase(Database):
     """The database as one step sees it: from its n-th transaction on the step stands still until it is told."""
 
     def __init__(self, database: Database, *, stops_before: int) -> None:
-        self.url, self.engine, self._sessions = database.url, database.engine, database._sessions
+        vars(self).update(vars(database))  # the same pool, the same listeners
         self._outages = None
         self.moved = threading.Event()
         self._go_on = threading.Event()

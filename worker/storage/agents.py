@@ -14,7 +14,7 @@ from worker.domain.report import Verification
 from worker.domain.states import STEPS, AgentKind, AgentStatus, InvestigationStatus, Step, step_of
 from worker.domain.transcript import Agent, Claim
 from worker.errors import LeaseLostError, StepCancelledError
-from worker.storage import children, findings, investigations, outbox, usage
+from worker.storage import children, endings, findings, investigations, outbox, usage
 from worker.storage.database import database_now, serialise
 from worker.storage.outbox import LOSSES_TO_QUARANTINE, WakeUp
 from worker.storage.tables import AgentRow
@@ -116,6 +116,7 @@ def advance(
     row.status = to
     if to.is_final:
         row.finished_at = now
+        endings.note(session, row)
         children.dismiss(session, row.id)
     session.flush()
     return outbox.owe(session, row, now)
@@ -291,6 +292,7 @@ def _end(
     row.resume_status = STEPS[step].waiting if step else waits
     row.status, row.finished_at = status, now
     row.claim_token = row.lease_until = None
+    endings.note(session, row, failure_class)
     usage.release(session, row.id)
     outbox.forget(session, row.id)
     session.flush()

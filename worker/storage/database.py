@@ -14,6 +14,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
 from worker.errors import StorageUnavailableError
+from worker.storage import endings
+from worker.storage.endings import Ended
 from worker.storage.outage import OutageLog
 from worker.storage.types import UtcDateTime, dump_json
 
@@ -92,10 +94,18 @@ def create_database_engine(url: str, *, pool_size: int = POOL_SIZE) -> Engine:
 class Database:
     """Transactions on one engine. No transaction is held across a model or tool call.
 
-    `pool` is the name under which its outages are logged; None where whoever asks is told anyway.
+    `pool` is the name under which its outages are logged; None where whoever asks is told anyway. `on_ended` is told
+    of every agent and investigation whose end was committed.
     """
 
-    def __init__(self, url: str, *, pool_size: int = POOL_SIZE, pool: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = POOL_SIZE,
+        pool: str | None = None,
+        on_ended: Callable[[Ended], None] = lambda _: None,
+    ) -> None:
         self.url = url
         self._outages = OutageLog(pool) if pool else None
         self.engine = create_database_engine(url, pool_size=pool_size)
@@ -103,6 +113,7 @@ class Database:
             event.listen(self.engine, "connect", _bound_waits)
             event.listen(self.engine, "handle_error", _leave_reader)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._on_ended = on_ended
 
     @property
     def is_interrupted(self) -> bool:
@@ -122,6 +133,8 @@ class Database:
             raise
         if self._outages:
             self._outages.succeeded(began_s=began_s)
+        for ended in endings.of_transaction(session):
+            self._on_ended(ended)
 
     def insist(self, work: Callable[[Session], T], *, for_s: float) -> T:
         """Run `work` in a transaction, again and again while the database is away, for so many seconds.

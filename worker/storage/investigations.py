@@ -11,7 +11,7 @@ from worker.domain.incident import covers_path
 from worker.domain.orchestration import PinnedRoutes
 from worker.domain.states import InvestigationStatus, ReportVerdict
 from worker.errors import NotFoundError
-from worker.storage import queue
+from worker.storage import endings, queue
 from worker.storage.database import database_now
 from worker.storage.tables import IncidentRow, InvestigationRow
 
@@ -58,9 +58,12 @@ def finish(
             failure_reason=reason,
             finished_at=database_now(session),
         )
-        .returning(row.id)
+        .returning(row)
     )
-    return session.scalar(statement) is not None
+    finished = session.scalar(statement, execution_options={"populate_existing": True})
+    if finished is not None:
+        endings.note(session, finished)
+    return finished is not None
 
 
 def get(session: Session, investigation_id: str, *, user_path: str = "/") -> InvestigationRow:

@@ -5,9 +5,10 @@ from collections.abc import Collection
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from worker.domain.states import InvestigationStatus
+from worker.domain.states import AgentStatus, InvestigationStatus
 from worker.domain.transcript import Amount, Claim
-from worker.storage import agents, outbox, usage
+from worker.storage import agents, endings, outbox, usage
+from worker.storage.database import database_now
 from worker.storage.tables import InvestigationRow
 
 OPENING = "opening"
@@ -23,6 +24,8 @@ def queue_again(session: Session, claim: Claim, opening: Amount) -> None:
     usage.release(session, row.id)
     outbox.forget(session, row.id)
     investigation = session.get_one(InvestigationRow, row.investigation_id, with_for_update=True)
+    row.status, row.finished_at = AgentStatus.CANCELLED, database_now(session)
+    endings.note(session, row)
     session.delete(row)
     if investigation.status == InvestigationStatus.RUNNING:
         investigation.status = InvestigationStatus.QUEUED

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from worker.domain.ids import new_id
 from worker.domain.states import AgentKind, AgentStatus
-from worker.storage import children, outbox, transcripts
+from worker.storage import children, endings, outbox, transcripts
 from worker.storage.database import database_now
 from worker.storage.outbox import WakeUp
 from worker.storage.tables import AgentRow, FindingRow, InvestigationRow
@@ -77,4 +77,5 @@ def _resume_child(session: Session, lead: AgentRow, earlier: AgentRow) -> WakeUp
     values = {"investigation_id": lead.investigation_id, "body": found.body, "reason": found.reason}
     session.add(FindingRow(agent_id=child.id, is_late=found.is_late, created_at=now, **values))
     session.flush()
+    endings.note(session, child)
     return None
