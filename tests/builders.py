@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes import CollectingQueue, calls_tools
-from worker import pipeline
+from worker import pipeline, spans
 from worker.domain.conversation import ModelAnswer
 from worker.domain.incident import IncidentEvent
 from worker.domain.states import Step
@@ -14,6 +14,7 @@ from worker.guardrails.policy import Policy
 from worker.investigation.roles import load_roles
 from worker.llm.routing import Router
 from worker.ops.redaction import Redactor
+from worker.ops.tracing import NullTracer, Tracer
 from worker.reporting.destinations.configured import find_destinations
 from worker.services import Model, Services
 from worker.settings import Settings
@@ -41,13 +42,14 @@ def settings_for(url: str, **fields: Any) -> Settings:
     return Settings.model_validate({"database_url": url, "rca_commands": True, **fields})
 
 
-def build_services(url: str, model: Model, **fields: Any) -> Services:
-    """Return services on this database with this model; nothing is sent anywhere."""
+def build_services(url: str, model: Model, *, tracer: Tracer | None = None, **fields: Any) -> Services:
+    """Return services on this database with this model; nothing is sent anywhere, except spans to a given tracer."""
+    tracer = tracer or NullTracer()
     settings = settings_for(url, **fields)
     lease = timedelta(seconds=settings.rca_lease_s)
     return Services(
         settings=settings,
-        database=Database(settings.database),
+        database=Database(settings.database, on_ended=spans.telling(tracer)),
         heartbeat=Heartbeat(settings.database, lease=lease, every_s=settings.rca_heartbeat_s),
         model=model,
         router=Router(settings),
@@ -56,6 +58,7 @@ def build_services(url: str, model: Model, **fields: Any) -> Services:
         send=CollectingQueue(),
         destinations=find_destinations(settings),
         roles=load_roles(settings.rca_roles_dir),
+        tracer=tracer,
     )
 
 

@@ -48,7 +48,17 @@ def _stay_on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take away whatever the machine configures of providers and of this product."""
     kept = {"RCA_TEST_REQUIRE_SERVICES", "RCA_CASES_DIR", "RCA_CORPORA_DIR"}
-    prefixes = ("RCA_", "LLM_", "OPENAI_", "OPENROUTER_", "ANTHROPIC_", "GUARDRAILS_", "DATABASE_URL", "REDIS_URL")
+    prefixes = (
+        "RCA_",
+        "LLM_",
+        "OPENAI_",
+        "OPENROUTER_",
+        "ANTHROPIC_",
+        "GUARDRAILS_",
+        "OTEL_",
+        "DATABASE_URL",
+        "REDIS_URL",
+    )
     for name in os.environ:
         if name.startswith(prefixes) and name not in kept:
             monkeypatch.delenv(name)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
+from worker import spans
 from worker.domain.states import AgentKind, ToolCallStatus
 from worker.domain.tooling import ToolContext, ToolOutput
 from worker.domain.transcript import Claim, ToolCall, Transcript
@@ -55,6 +56,7 @@ def run_call(services: Services, claim: Claim, *, toolbox: Toolbox, transcript: 
     elapsed_s = time.monotonic() - started
     metrics.TOOL_CALLS.labels(tool=call.tool, status=done.status).inc()
     metrics.TOOL_CALL_SECONDS.labels(tool=call.tool).observe(elapsed_s)
+    services.tracer.emit(spans.of_tool_call(claim, done, since=started))
     _store(services, claim, replace(done, duration_ms=round(elapsed_s * 1000)), output)
 
 
@@ -63,15 +65,19 @@ def _take_over_result(services: Services, claim: Claim, call: ToolCall, context:
 
     Once the call's own time is up it runs all the same: better twice than not at all.
     """
+    started = time.monotonic()
     while time.monotonic() < context.deadline:
         with services.database.transaction() as session:
             agents.require_wanted(session, claim)
             standing = sharing.take(session, claim, call)
-            if standing.result is not None:
-                transcripts.put_call(session, claim, _shared(call, standing.result))
-                metrics.SHARED_CALLS.labels(tool=call.tool).inc()
+            shared = _shared(call, standing.result) if standing.result is not None else None
+            if shared is not None:
+                transcripts.put_call(session, claim, shared)
+        if shared is not None:
+            services.tracer.emit(spans.of_tool_call(claim, shared, since=started))
+            metrics.SHARED_CALLS.labels(tool=call.tool).inc()
         if standing.turn is not sharing.Turn.THEIRS:
-            return standing.result is not None
+            return shared is not None
         time.sleep(SHARED_POLL_S)
     return False
 

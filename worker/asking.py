@@ -1,7 +1,9 @@
 """Asks a model on behalf of a claimed step, within the step's time, and books what it cost."""
 
+import time
 from datetime import UTC, datetime
 
+from worker import spans
 from worker.budgeting import NextAsk
 from worker.domain.conversation import ModelAnswer, ModelRequest, ToolRequest
 from worker.domain.states import Purpose
@@ -28,11 +30,12 @@ def ask(services: Services, claim: Claim, next_ask: NextAsk, request: ModelReque
     route = next_ask.route
     timeout_s = _timeout_s(services.settings, claim, next_ask.purpose)
     services.heartbeat.confirm(claim.token)
+    started = time.monotonic()
     try:
         answer = services.model.ask(request, route=route, timeout_s=timeout_s)
     except WorkerError as error:
         counted = next_ask.call.amount if isinstance(error, BILLED_FAILURES) else Amount()
-        _book_failure(services, claim, usage.Call(next_ask.purpose, route, error.reason, counted=counted))
+        _book_failure(services, claim, usage.Call(next_ask.purpose, route, error.reason, counted=counted), started)
         raise
     cost = cost_usd(answer.usage, route.price)
     booking = usage.Call(
@@ -45,6 +48,7 @@ def ask(services: Services, claim: Claim, next_ask: NextAsk, request: ModelReque
         latency_ms=answer.latency_ms,
         counted=count_call(next_ask.call, answer.usage, cost),
     )
+    services.tracer.emit(spans.of_model_call(claim, booking, since=started, answer=answer))
     _count(booking)
     return _without_secrets(services.redactor, answer), booking
 
@@ -70,7 +74,8 @@ def _timeout_s(settings: Settings, claim: Claim, purpose: Purpose) -> float:
     return min(left_s, own_s)
 
 
-def _book_failure(services: Services, claim: Claim, call: usage.Call) -> None:
+def _book_failure(services: Services, claim: Claim, call: usage.Call, started: float) -> None:
+    services.tracer.emit(spans.of_model_call(claim, call, since=started))
     metrics.MODEL_CALLS.labels(purpose=call.purpose, model=call.route.label, outcome=call.outcome).inc()
     with services.database.transaction() as session:
         usage.book(session, claim, call)

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import structlog
 
+from worker import spans
 from worker.celery import Sender, app
 from worker.domain.conversation import ModelAnswer, ModelRequest, Route
 from worker.guardrails.policy import load_policy
@@ -13,6 +14,7 @@ from worker.investigation.roles import Roles, load_roles
 from worker.llm.client import ProviderClient
 from worker.llm.routing import Router
 from worker.ops.redaction import Redactor
+from worker.ops.tracing import open_tracer
 from worker.reporting.destinations.configured import find_destinations
 from worker.services import Model, Services
 from worker.settings import Settings, load_settings
@@ -37,9 +39,10 @@ class Models:
 def build_services(settings: Settings) -> Services:
     """Return the services of this process. Nothing is connected yet; the heartbeat starts with the worker."""
     lease = timedelta(seconds=settings.rca_lease_s)
+    tracer = open_tracer(settings.otel_exporter_otlp_endpoint)
     return Services(
         settings=settings,
-        database=Database(settings.database, pool="main"),
+        database=Database(settings.database, pool="main", on_ended=spans.telling(tracer)),
         heartbeat=Heartbeat(settings.database, lease=lease, every_s=settings.rca_heartbeat_s),
         model=Models(offline=OfflineAnalyst(), providers=ProviderClient(settings)),
         router=Router(settings),
@@ -48,6 +51,7 @@ def build_services(settings: Settings) -> Services:
         send=Sender(app),
         destinations=find_destinations(settings),
         roles=_read_roles(settings),
+        tracer=tracer,
     )
 
 

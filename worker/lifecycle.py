@@ -23,6 +23,7 @@ from worker.celery import LOCAL_REDIS
 from worker.errors import ConfigError, StorageUnavailableError
 from worker.ops import metrics
 from worker.ops.logging import configure_logging
+from worker.ops.tracing import FLUSH_S
 from worker.services import Services
 from worker.settings import load_settings
 from worker.storage import agents
@@ -106,6 +107,7 @@ def leave(services: Services) -> None:
             put_back = agents.release_all(session, tokens)
     except StorageUnavailableError:
         put_back = 0  # their leases run out by themselves
+    services.tracer.flush(min(max(grace_ends - time.monotonic(), 0), FLUSH_S))
     log.info("worker_stopped", put_back=put_back)
     os._exit(0)
 

@@ -11,6 +11,7 @@ from worker.guardrails.policy import Policy
 from worker.investigation.roles import Roles, load_roles
 from worker.llm.routing import Router
 from worker.ops.redaction import Redactor
+from worker.ops.tracing import NullTracer, Tracer
 from worker.reporting.destinations.port import Destination
 from worker.settings import Settings
 from worker.storage.database import Database
@@ -56,6 +57,7 @@ class Services:
     stopping: threading.Event = field(default_factory=threading.Event)
     recent_day: RecentDay = field(default_factory=RecentDay)
     roles: Roles = field(default_factory=load_roles)
+    tracer: Tracer = field(default_factory=NullTracer)
 
     @property
     def lease(self) -> timedelta:

@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     rca_metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
         default=0, description="Loopback port on which a worker serves its Prometheus metrics; 0: none."
     )
+    otel_exporter_otlp_endpoint: Text = Field(
+        default=None, description="OTLP receiver of traces over HTTP, as OpenTelemetry names it; unset: no traces."
+    )
 
     # Steps
     rca_lease_s: Seconds = Field(default=4.0, description="How long a claimed step is held without a heartbeat.")
@@ -229,7 +232,8 @@ class Settings(BaseSettings):
         """Every secret value given, passwords inside URLs among them, for redaction."""
         values = [getattr(self, name) for name in type(self).model_fields]
         keys = [v.get_secret_value() for v in values if isinstance(v, SecretStr)]
-        return (*keys, *filter(None, map(_password, filter(None, (self.database_url, self.redis_url)))))
+        addresses = [getattr(self, name) for name in _ADDRESSES]
+        return (*keys, *filter(None, map(_password, filter(None, addresses))))
 
 
 def _password(url: str) -> str | None:
@@ -255,10 +259,14 @@ def load_settings() -> Settings:
     return Settings()
 
 
+_ADDRESSES = ("database_url", "redis_url", "otel_exporter_otlp_endpoint")
+"""URLs that may hold a password."""
+
+
 def is_secret(field: str) -> bool:
     """Say whether a field's value is never shown: a key, or a URL that may hold a password."""
     annotation = Settings.model_fields[field].annotation
-    return field in {"database_url", "redis_url"} or SecretStr in {annotation, *get_args(annotation)}
+    return field in _ADDRESSES or SecretStr in {annotation, *get_args(annotation)}
 
 
 def unknown_variables() -> list[str]:

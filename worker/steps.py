@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import structlog
 from sqlalchemy.orm import Session
 
+from worker import spans
 from worker.domain.states import Step
 from worker.domain.transcript import Agent, Claim
 from worker.errors import (
@@ -64,7 +65,7 @@ def _deadline(claim: Claim) -> float:
 
 def _run_claimed(services: Services, claim: Claim, body: Callable[[Services, Claim], None]) -> None:
     started = time.monotonic()
-    outcome = "stored"
+    outcome = spans.STORED
     try:
         body(services, claim)
     except LeaseLostError:
@@ -76,6 +77,7 @@ def _run_claimed(services: Services, claim: Claim, body: Callable[[Services, Cla
         outcome = type(error).__name__
         log.exception("step_crashed", error=outcome)
         _settle(services, claim, error)
+    services.tracer.emit(spans.of_step(claim, since=started, outcome=outcome))
     metrics.STEPS.labels(step=claim.step.value, outcome=outcome).inc()
     log.info("step_finished", outcome=outcome, duration_ms=round((time.monotonic() - started) * 1000))
 

@@ -46,6 +46,8 @@ LOG_EVENTS = {
     "step_crashed",
     "step_finished",
     "step_unsettled",
+    "tracing_interrupted",
+    "tracing_resumed",
     "worker_refused",
     "worker_started",
     "worker_stopped",

@@ -13,6 +13,7 @@ from worker.errors import ConfigError
 from worker.investigation.roles import load_roles
 from worker.llm.routing import BYPASSED, Router
 from worker.ops.health import Check, CheckStatus, check_folder, render_check, worst
+from worker.ops.tracing import open_tracer
 from worker.settings import Settings, find_problems, is_secret, load_settings, unknown_variables
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -162,6 +163,13 @@ def _check_models(settings: Settings) -> Iterator[Check]:
         yield Check.warn("RCA_MODEL", BYPASSED, fix="unset it")
 
 
+def _check_traces(settings: Settings) -> Iterator[Check]:
+    try:
+        open_tracer(settings.otel_exporter_otlp_endpoint)
+    except ConfigError as error:
+        yield Check.fail("traces", str(error))
+
+
 def look_at_roles(settings: Settings) -> Iterator[Check]:
     """Name what is wrong with role files, models that lead nowhere included."""
     roles = load_roles(settings.rca_roles_dir)
@@ -184,5 +192,6 @@ CHECKS: tuple[Callable[[Settings], Iterator[Check]], ...] = (
     _check_budgets,
     _check_exposure,
     _check_models,
+    _check_traces,
     look_at_roles,
 )

@@ -17,6 +17,7 @@ from worker.cli.system import connect_redis, find_settings, redis_address
 from worker.cli.upfile import find_redis_url
 from worker.intake.bridge import Bridge, Names
 from worker.ops.logging import configure_logging
+from worker.ops.tracing import FLUSH_S
 from worker.settings import Settings
 
 log = structlog.get_logger()
@@ -56,6 +57,7 @@ def run_intake(settings: Settings, stopping: threading.Event) -> None:
     finally:
         redis.close()
         services.database.close()
+        services.tracer.flush(FLUSH_S)
     log.info("intake_stopped")
 
 

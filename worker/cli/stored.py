@@ -7,8 +7,10 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from worker import spans
 from worker.cli.system import find_settings
 from worker.errors import NotFoundError, StorageUnavailableError, UserError
+from worker.ops.tracing import FLUSH_S, open_tracer
 from worker.settings import Settings
 from worker.storage import investigations
 from worker.storage.database import Database
@@ -25,12 +27,14 @@ def open_database(settings: Settings | None = None) -> Iterator[Database]:
     """Hand out the database, closed afterwards. Raises `UserError` where there is none, or not of this version."""
     settings = settings or find_settings()
     require_file(settings)
-    database = Database(settings.database, pool_size=POOL_SIZE)
+    tracer = open_tracer(settings.otel_exporter_otlp_endpoint)
+    database = Database(settings.database, pool_size=POOL_SIZE, on_ended=spans.telling(tracer))
     try:
         require_schema(database)
         yield database
     finally:
         database.close()
+        tracer.flush(FLUSH_S)
 
 
 def require_file(settings: Settings) -> None:

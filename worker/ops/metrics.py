@@ -79,6 +79,8 @@ OUTBOX_DUE = _gauge("outbox_due", "Messages that should have been sent by now.")
 OUTBOX_LAG_SECONDS = _gauge("outbox_lag_seconds", "How long the oldest of them is overdue.")
 HEARTBEAT_LAG_SECONDS = _gauge("heartbeat_lag_seconds", "How late the last renewal of claims was.")
 
+SPANS_DROPPED = _counter("spans_dropped", "Spans of traces that were not sent.", "reason")  # queue_full, not_sent
+
 
 def render() -> tuple[bytes, str]:
     """Return this process's metrics and their content type."""

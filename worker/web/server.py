@@ -7,6 +7,7 @@ import uvicorn
 from worker.bootstrap import build_services
 from worker.errors import ConfigError
 from worker.ops.logging import configure_logging
+from worker.ops.tracing import FLUSH_S
 from worker.services import Services
 from worker.settings import Settings
 from worker.web.app import create_app
@@ -27,6 +28,7 @@ def serve(settings: Settings) -> None:
         uvicorn.Server(configured(services)).run()
     finally:
         services.database.close()
+        services.tracer.flush(FLUSH_S)
 
 
 def require_token(services: Services) -> None:

@@ -1,5 +1,6 @@
 """`rca config` tells what is set, what is wrong and what there is, and never a secret."""
 
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from click.testing import CliRunner, Result
 
 from worker.cli.config import variables
 from worker.cli.main import main
+from worker.ops import tracing
 from worker.settings import Settings, is_secret
 
 KEY = "sk-live-0123456789abcdef"
@@ -229,3 +231,18 @@ def test_a_folder_of_roles_that_is_not_there_fails(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("RCA_ROLES_DIR", str(tmp_path / "none"))
 
     assert f"fail  roles: {tmp_path / 'none'}: cannot be read" in check().stderr
+
+
+def test_traces_that_nothing_installed_can_send_are_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(distribution: str) -> str:
+        raise PackageNotFoundError(distribution)
+
+    monkeypatch.setattr(tracing, "version", missing)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://me:{KEY}@127.0.0.1:4318")
+
+    result = check()
+
+    assert result.exit_code == 1
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT is set" in result.stderr
+    assert "pip install 'rca-worker[otel]'" in result.stderr
+    assert KEY not in result.output
