@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
+from tests.databases import sqlite_url as sqlite_url
 from tests.fakes import CollectingQueue, calls_tools
 from worker import pipeline, spans
 from worker.domain.conversation import ModelAnswer
@@ -93,7 +93,3 @@ def drain(services: Services, *, at_most: int = 100) -> int:
             done += 1
             assert done <= at_most, "the queue does not come to an end"
     return done
-
-
-def sqlite_url(folder: Path) -> str:
-    return f"sqlite:///{folder / 'test.db'}"

@@ -8,20 +8,31 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import psycopg
 from redis import Redis
 from redis.exceptions import RedisError
 
+from worker.storage.migrate import migrate
+
 START_S = 30
+_ports = count(10_000 + os.getpid() % 40 * 500)
+"""Below those the kernel gives away, which might be taken again before a server binds; for each process its own."""
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nothing uses; none is named twice."""
+    return next(filter(_is_free, _ports))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe, suppress(OSError):
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 def find_binary(name: str, *patterns: str) -> str | None:
@@ -78,6 +89,7 @@ class PostgresServer:
             os.chown(folder, self._user.pw_uid, self._user.pw_gid)
         self._process: subprocess.Popen[bytes] | None = None
         self._made = 0
+        self._template: str | None = None
 
     def start(self) -> None:
         if not self.data.exists():
@@ -100,13 +112,26 @@ class PostgresServer:
             self._process.send_signal(how)
             self._process.wait(timeout=30)
 
-    def create_database(self) -> str:
-        """Return the URL of a new, empty database."""
+    def create_database(self, *, template: str = "template1") -> str:
+        """Return the URL of a new database: an empty one, or a copy of another."""
         self._made += 1
         name = f"test_{os.getpid()}_{self._made}"
         with psycopg.connect(self._dsn("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
         return f"postgresql+psycopg://rca@127.0.0.1:{self.port}/{name}"
+
+    def create_migrated(self) -> str:
+        """Return the URL of a new database with the newest schema and no rows: a copy of one migrated once."""
+        if self._template is None:
+            url = self.create_database()
+            migrate(url)
+            self._template = url.rpartition("/")[2]
+        return self.create_database(template=self._template)
+
+    def drop(self, url: str) -> None:
+        """Delete a database, and end whoever is still there."""
+        with psycopg.connect(self._dsn("postgres"), autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE "{url.rpartition("/")[2]}" WITH (FORCE)'.encode())
 
     def _dsn(self, database: str) -> str:
         return f"host=127.0.0.1 port={self.port} user=rca dbname={database}"

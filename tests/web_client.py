@@ -7,18 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from tests.builders import build_services, close_services, sqlite_url, submits_report
+from tests.builders import build_services, close_services, submits_report
+from tests.databases import migrated_sqlite
 from tests.fakes import ScriptedModel
 from worker.services import Services
 from worker.storage import tokens
-from worker.storage.migrate import migrate
 from worker.web.app import create_app
 from worker.web.server import configured
 
@@ -26,15 +25,24 @@ NEAR, FAR = ("127.0.0.1", 50000), ("192.0.2.7", 50000)
 LOCAL = "http://127.0.0.1:8642"
 
 
-class AppClient:
-    """Asks the application as a peer at an address would, without a socket."""
+@cache
+def _application() -> FastAPI:
+    """Return the one that answers in all tests: to lay out its routes takes longer than most answers."""
+    nobody: Any = None
+    return create_app(nobody)
 
-    def __init__(self, app: FastAPI, *, peer: tuple[str, int] = NEAR, base_url: str = LOCAL) -> None:
-        transport = httpx.ASGITransport(app, client=peer, raise_app_exceptions=False)
+
+class AppClient:
+    """Asks the application over these services as a peer at an address would, without a socket."""
+
+    def __init__(self, services: Services, *, peer: tuple[str, int] = NEAR, base_url: str = LOCAL) -> None:
+        self._state = create_app(services).state
+        transport = httpx.ASGITransport(_application(), client=peer, raise_app_exceptions=False)
         self._client = httpx.AsyncClient(transport=transport, base_url=base_url)
         self._runner = asyncio.Runner()
 
     def request(self, method: str, path: str, **how: Any) -> httpx.Response:
+        _application().state = self._state
         return self._runner.run(self._client.request(method, path, **how))
 
     def get(self, path: str, **how: Any) -> httpx.Response:
@@ -53,18 +61,9 @@ def web_services(url: str, **settings: Any) -> Services:
     return build_services(url, ScriptedModel([submits_report()]), **settings)
 
 
-@cache
-def _migrated() -> bytes:
-    """Return a migrated, empty database file: made once, for it takes longer than most tests."""
-    with TemporaryDirectory() as folder:
-        migrate(sqlite_url(Path(folder)))
-        return (Path(folder) / "test.db").read_bytes()
-
-
 @contextmanager
 def sqlite_services(folder: Path, **settings: Any) -> Iterator[Services]:
-    (folder / "test.db").write_bytes(_migrated())
-    services = web_services(sqlite_url(folder), **settings)
+    services = web_services(migrated_sqlite(folder), **settings)
     try:
         yield services
     finally:
@@ -73,7 +72,7 @@ def sqlite_services(folder: Path, **settings: Any) -> Iterator[Services]:
 
 @contextmanager
 def client_of(services: Services, *, peer: tuple[str, int] = NEAR, base_url: str = LOCAL) -> Iterator[AppClient]:
-    client = AppClient(create_app(services), peer=peer, base_url=base_url)
+    client = AppClient(services, peer=peer, base_url=base_url)
     try:
         yield client
     finally:

@@ -248,15 +248,21 @@ def find_problems() -> list[tuple[str, str]]:
     try:
         Settings()
     except ValidationError as error:
-        return [(".".join(map(str, e["loc"])).upper(), e["msg"]) for e in error.errors()]
+        return _problems_of(error)
     return []
 
 
 def load_settings() -> Settings:
     """Read the environment. Raises `ConfigError` that names each bad variable and what it accepts."""
-    if problems := find_problems():
-        raise ConfigError("; ".join(f"{variable}: {problem}" for variable, problem in problems))
-    return Settings()
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(f"{variable}: {problem}" for variable, problem in _problems_of(error))
+    raise ConfigError(problems)
+
+
+def _problems_of(error: ValidationError) -> list[tuple[str, str]]:
+    return [(".".join(map(str, e["loc"])).upper(), e["msg"]) for e in error.errors()]
 
 
 _ADDRESSES = ("database_url", "redis_url", "otel_exporter_otlp_endpoint")

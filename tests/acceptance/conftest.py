@@ -33,7 +33,7 @@ def system(
     """Return an installation with intake and one worker, for tests that leave its processes alone."""
     shared = System(
         tmp_path_factory.mktemp("system"),
-        database_url=postgres_server.create_database(),
+        database_url=postgres_server.create_migrated(),
         redis_url=redis_server.url,
         provider=provider,
     )
@@ -56,7 +56,7 @@ def install(
         redis_url = redis_server.url.removesuffix("/0") + f"/{_FIRST + next(_installed) % _OWN}"
         with Redis.from_url(redis_url) as redis:
             redis.flushdb()
-        url = postgres_server.create_database()
+        url = postgres_server.create_migrated()
         made.append(System(folder, database_url=url, redis_url=redis_url, provider=provider, **environment))
         return made[-1]
 

@@ -21,7 +21,7 @@ def bounded(
     """Return an installation whose worker has small budgets."""
     system = System(
         tmp_path_factory.mktemp("bounded"),
-        database_url=postgres_server.create_database(),
+        database_url=postgres_server.create_migrated(),
         redis_url=redis_server.url.removesuffix("/0") + "/15",
         provider=provider,
         RCA_MAX_TURNS="3",

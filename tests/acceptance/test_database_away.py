@@ -97,7 +97,7 @@ def outage(
     with ExitStack() as stack:
         data = stack.enter_context(tempfile.TemporaryDirectory(prefix="rca-postgres-"))
         postgres, redis = stack.enter_context(running_postgres(Path(data))), stack.enter_context(running_redis(folder))
-        urls = {"database_url": postgres.create_database(), "redis_url": redis.url}
+        urls = {"database_url": postgres.create_migrated(), "redis_url": redis.url}
         system = stack.enter_context(running(System(folder, **urls, provider=provider, RCA_LOG_LEVEL="INFO")))
         system.start_all(workers=2, slots=8, port=port)
         client = stack.enter_context(closing(Client(port)))

@@ -24,7 +24,7 @@ def test_a_step_within_the_grace_is_finished_though_redis_is_away(  # noqa: PLR0
 ) -> None:
     marker = f"ended without redis after {away_s:g}"
     provider.play(marker, [runs("uptime"), reports()], slow_once={1: away_s + 3})
-    url = postgres_server.create_database()
+    url = postgres_server.create_migrated()
 
     with running(System(tmp_path, database_url=url, redis_url=redis.url, provider=provider)) as system:
         worker = system.start_worker()

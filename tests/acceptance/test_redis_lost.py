@@ -19,7 +19,7 @@ def redis(redis_server: RedisServer, tmp_path: Path) -> Iterator[RedisServer]:
 def test_all_investigations_finish_once_after_redis_came_back_empty(
     redis: RedisServer, postgres_server: PostgresServer, provider: Provider, tmp_path: Path
 ) -> None:
-    url = postgres_server.create_database()
+    url = postgres_server.create_migrated()
     names = [f"redis is lost under {name}" for name in ("carts", "orders", "mail", "search", "stock")]
     counters = [tmp_path / f"count-{n}" for n in range(len(names))]
     for name, counter in zip(names, counters, strict=True):

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -55,11 +55,15 @@ LOG_EVENTS = {
 """What dashboards and alert rules may rely on: to rename one is a decision."""
 
 
-def functions() -> Iterator[tuple[Path, ast.FunctionDef]]:
-    for path in CODE:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef):
-                yield path, node
+@cache
+def modules() -> dict[Path, ast.Module]:
+    return {path: ast.parse(path.read_text()) for path in CODE}
+
+
+@cache
+def functions() -> list[tuple[Path, ast.FunctionDef]]:
+    found = ((path, node) for path, module in modules().items() for node in ast.walk(module))
+    return [(path, node) for path, node in found if isinstance(node, ast.FunctionDef)]
 
 
 def lines_of(node: ast.FunctionDef) -> int:
@@ -115,7 +119,7 @@ def test_modules_are_named_after_what_they_hold() -> None:
 
 
 def test_every_module_says_what_part_of_the_story_it_tells() -> None:
-    silent = [p for p in CODE if p.read_text().strip() and not ast.get_docstring(ast.parse(p.read_text()))]
+    silent = [p for p, module in modules().items() if module.body and not ast.get_docstring(module)]
 
     assert silent == []
 

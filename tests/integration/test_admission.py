@@ -24,7 +24,6 @@ from worker.intake.events import Offer
 from worker.services import Services
 from worker.storage import investigations, queue
 from worker.storage.investigations import Filter
-from worker.storage.migrate import migrate
 from worker.storage.queue import Room
 from worker.storage.tables import InvestigationRow
 
@@ -183,8 +182,7 @@ def test_the_list_tells_the_place_of_those_that_wait_alone() -> None:
 
 @pytest.mark.services
 def test_admissions_raced_at_the_limits_never_exceed_them(postgres_server: PostgresServer) -> None:
-    url = postgres_server.create_database()
-    migrate(url)
+    url = postgres_server.create_migrated()
     services = build_services(url, ScriptedModel([]), rca_max_running=5, rca_max_running_per_path=2)
     here = House(services)
     here.arrive(*((PATHS[number % 4], "high") for number in range(24)))

@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 from redis import Redis
 
-from tests.builders import build_services, close_services, drain, incident, sqlite_url, submits_report
+from tests.builders import build_services, close_services, drain, incident, submits_report
+from tests.databases import migrated_sqlite
 from tests.fakes import ScriptedModel
 from tests.servers import RedisServer
 from worker import pipeline
@@ -28,7 +29,6 @@ from worker.intake.events import Offer
 from worker.storage import investigations, outbox
 from worker.storage.database import Database, database_now
 from worker.storage.investigations import Filter
-from worker.storage.migrate import migrate
 
 pytestmark = pytest.mark.services
 GOOD, BAD = '{"title": "checkout is slow"}', '{"titel": "checkout is slow", "labels": {"password": "hunter2-hunter2"}}'
@@ -47,9 +47,7 @@ def redis(redis_server: RedisServer) -> Iterator[Redis]:
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    found = sqlite_url(tmp_path)
-    migrate(found)
-    return found
+    return migrated_sqlite(tmp_path)
 
 
 @pytest.fixture(autouse=True)

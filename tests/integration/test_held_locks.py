@@ -11,14 +11,12 @@ from tests.servers import PostgresServer
 from worker.errors import StorageUnavailableError
 from worker.storage import leases
 from worker.storage.database import Database
-from worker.storage.migrate import migrate
 from worker.sweeper import DUTY, DUTY_LEASE
 
 
 @pytest.fixture
 def databases(postgres_server: PostgresServer) -> Iterator[tuple[Database, Database]]:
-    url = postgres_server.create_database()
-    migrate(url)
+    url = postgres_server.create_migrated()
     pair = Database(url), Database(url)
     yield pair
     for database in pair:

@@ -5,8 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.builders import sqlite_url
-from worker.storage.migrate import migrate
+from tests.databases import migrated_sqlite, sqlite_url
 
 ROOT = Path(__file__).parents[2]
 BROKEN_WAY_OUT = """
@@ -30,7 +29,7 @@ sys.exit(1)
 
 
 def test_a_broken_goodbye_neither_cuts_steps_short_nor_looks_like_a_crash(tmp_path: Path) -> None:
-    migrate(sqlite_url(tmp_path))
+    migrated_sqlite(tmp_path)
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),

@@ -26,7 +26,6 @@ from worker.errors import StorageUnavailableError
 from worker.services import Services
 from worker.storage import agents
 from worker.storage.database import Database
-from worker.storage.migrate import migrate
 from worker.storage.tables import AgentRow, InvestigationRow
 from worker.sweeper import Sweeper
 
@@ -92,8 +91,7 @@ def test_insisting_ends_with_the_time_it_was_given(open_services: Open) -> None:
 
 
 def test_a_server_that_only_reads_is_one_that_is_away(postgres_server: PostgresServer) -> None:
-    url = postgres_server.create_database()
-    migrate(url)
+    url = postgres_server.create_migrated()
     database = Database(url)
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as operator:
         name = sql.Identifier(url.rsplit("/", 1)[1])

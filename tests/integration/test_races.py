@@ -31,7 +31,6 @@ from worker.reporting.destinations.port import Parcel
 from worker.services import Services
 from worker.storage import agents, investigations
 from worker.storage.incidents import Accepted
-from worker.storage.migrate import migrate
 from worker.storage.tables import AgentRow, Base, IncidentRow, InvestigationRow
 from worker.sweeper import Sweeper
 
@@ -61,9 +60,7 @@ class Silent:
 
 @pytest.fixture(scope="module")
 def url(postgres_server: PostgresServer) -> str:
-    found = postgres_server.create_database()
-    migrate(found)
-    return found
+    return postgres_server.create_migrated()
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pytest
 import redis
 from celery import Celery
 
-from worker.cli.embedded import answers, free_port
+from tests.servers import free_port
+from worker.cli.embedded import answers
 
 pytestmark = [
     pytest.mark.services,

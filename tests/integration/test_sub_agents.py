@@ -33,7 +33,6 @@ from worker.domain.transcript import Claim, ToolCall
 from worker.errors import ProviderUnavailableError
 from worker.services import Services
 from worker.storage import agents, children, findings, investigations, sharing, transcripts
-from worker.storage.migrate import migrate
 from worker.storage.tables import AgentRow, Base, FindingRow, OutboxRow, SharedCallRow, ToolCallRow, TurnRow
 from worker.sweeper import Sweeper
 
@@ -153,9 +152,7 @@ def test_two_that_end_at_once_wake_the_lead_once(
 
 @pytest.fixture(scope="module")
 def meeting_url(postgres_server: PostgresServer) -> str:
-    url = postgres_server.create_database()
-    migrate(url)
-    return url
+    return postgres_server.create_migrated()
 
 
 def test_a_lead_whose_children_have_ended_without_a_word_is_moved_on_by_the_sweeper(open_orchestrated: Open) -> None:

@@ -14,7 +14,7 @@ import pytest
 import redis
 from sqlalchemy import create_engine, inspect
 
-from worker.cli.embedded import free_port
+from tests.servers import free_port
 from worker.cli.processes import ProcessSpec
 from worker.cli.up import Stop, run
 from worker.cli.upfile import UpFile, read_up_file

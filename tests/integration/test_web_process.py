@@ -12,10 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.builders import sqlite_url
+from tests.databases import migrated_sqlite, sqlite_url
 from tests.servers import free_port
 from worker.settings import child_environment
-from worker.storage.migrate import migrate
 
 SERVE = "from worker.settings import load_settings; from worker.web.server import serve; serve(load_settings())"
 TOKEN = "a-token-that-nobody-else-knows"
@@ -57,7 +56,7 @@ def _wait(url: str, process: subprocess.Popen[str]) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    migrate(sqlite_url(tmp_path))
+    migrated_sqlite(tmp_path)
     return tmp_path
 
 

@@ -81,7 +81,7 @@ class CaseWriter:
 
     def _write_table(self, name: str, rows: Iterable[Row]) -> None:
         """Go through a CSV file: DuckDB reads it at once, where single inserts take seconds."""
-        with tempfile.TemporaryDirectory() as place, duckdb.connect() as connection:
+        with tempfile.TemporaryDirectory() as place, duckdb.cursor() as connection:
             raw = Path(place) / f"{name}.csv"
             with raw.open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows(rows)

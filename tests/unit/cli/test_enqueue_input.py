@@ -113,8 +113,10 @@ def test_a_file_that_is_missing_is_an_error_of_usage() -> None:
     assert CliRunner().invoke(main, ["enqueue", "/nowhere/event.json"]).exit_code == 2
 
 
-@pytest.mark.parametrize("heavy", ["sqlalchemy", "celery", "alembic", "duckdb"])
-def test_an_alerting_script_does_not_wait_for_the_database_driver(heavy: str) -> None:
-    code = f"import sys, worker.cli.enqueue; raise SystemExit('{heavy}' in sys.modules)"
+def test_an_alerting_script_does_not_wait_for_the_database_driver() -> None:
+    code = "import sys, worker.cli.enqueue; print(*sys.modules)"
 
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert "worker.cli.enqueue" in loaded
+    assert {"sqlalchemy", "celery", "alembic", "duckdb"}.isdisjoint(loaded)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from worker.cli.embedded import free_port
+from tests.servers import free_port
 from worker.cli.main import main
 from worker.cli.up import Herald, Stop, flower_auth, printer, require_free_ports, stop_signals
 from worker.cli.upfile import (
@@ -140,7 +140,7 @@ def test_lines_carry_the_name_and_no_secret() -> None:
 @pytest.fixture
 def healthy_url() -> Iterator[str]:
     with HTTPServer(("127.0.0.1", 0), Healthy) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

@@ -1,6 +1,8 @@
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -38,14 +40,28 @@ class Made:
 
     def sql(self, query: str, name: str, *values: object) -> list[tuple[Any, ...]]:
         """Run a query whose first parameter is the file of this name."""
-        with duckdb.connect() as connection:
+        with duckdb.cursor() as connection:
             return connection.execute(query, [str(self.folder / name), *values]).fetchall()
 
 
-@pytest.fixture(scope="module", params=[*FaultKind, None])
-def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    folder = tmp_path_factory.mktemp("case")
-    return Made(folder, generate_case(folder, seed=3, kind=request.param))
+Make = Callable[[int, FaultKind | None], Made]
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """Return a function that makes each case once: that takes longer than any look at it."""
+
+    @cache
+    def generate(seed: int, kind: FaultKind | None) -> Made:
+        folder = tmp_path_factory.mktemp("case")
+        return Made(folder, generate_case(folder, seed=seed, kind=kind))
+
+    return generate
+
+
+@pytest.fixture(params=[*FaultKind, None])
+def made(request: pytest.FixtureRequest, make: Make) -> Made:
+    return make(3, request.param)
 
 
 def shop_of(seed: int) -> Shop:
@@ -64,16 +80,12 @@ def present(made: Made) -> dict[str, list[str]]:
     return {name: columns for name, columns in SCHEMAS.items() if (made.folder / f"{name}.parquet").exists()}
 
 
-def test_some_cases_lack_logs_or_traces_and_none_lacks_metrics(tmp_path: Path) -> None:
-    found = [generated_files(tmp_path / str(seed), seed) for seed in range(3, 6)]
+def test_some_cases_lack_logs_or_traces_and_none_lacks_metrics(make: Make) -> None:
+    cases = [make(seed, FaultKind.NETWORK_DELAY) for seed in range(3, 6)]
+    found = [{file.name for file in case.folder.iterdir()} for case in cases]
 
     assert all("metrics.parquet" in files for files in found)
     assert {{"logs.parquet", "traces.parquet"} <= files for files in found} == {True, False}
-
-
-def generated_files(folder: Path, seed: int) -> set[str]:
-    generate_case(folder, seed=seed, kind=FaultKind.NETWORK_DELAY)
-    return {file.name for file in folder.iterdir()}
 
 
 def test_a_case_is_small(made: Made) -> None:
@@ -116,39 +128,37 @@ def test_the_alert_fires_after_the_onset_while_there_is_data(made: Made) -> None
     assert 0 <= (started_at - made.truth.onset).total_seconds() < 1260
 
 
-def test_the_same_seed_makes_the_same_case_and_another_one_another(tmp_path: Path) -> None:
-    truths = [generate_case(tmp_path / str(i), seed=s, kind=FaultKind.BAD_DEPLOY) for i, s in enumerate((7, 7, 8))]
-    incidents = [(tmp_path / str(i) / "incident.json").read_text() for i in range(3)]
+def test_the_same_seed_makes_the_same_case_and_another_one_another(make: Make, tmp_path: Path) -> None:
+    one, other = make(3, FaultKind.BAD_DEPLOY), make(11, FaultKind.BAD_DEPLOY)
 
-    assert truths[0] == truths[1] != truths[2]
-    assert incidents[0] == incidents[1] != incidents[2]
+    again = Made(tmp_path, generate_case(tmp_path, seed=3, kind=FaultKind.BAD_DEPLOY))
 
-
-def test_a_false_alarm_is_the_healthy_twin_of_the_faults(tmp_path: Path) -> None:
-    twin = generate_case(tmp_path / "twin", seed=5, kind=None)
-    generate_case(tmp_path / "fault", seed=5, kind=FaultKind.CPU_SATURATION)
-    topologies = [(tmp_path / name / "topology.json").read_text() for name in ("twin", "fault")]
-
-    assert twin == Truth("no_incident", None, None, None)
-    assert topologies[0] == topologies[1]
+    assert one.truth == again.truth != other.truth
+    assert one.event == again.event != other.event
 
 
-def test_a_bad_deploy_is_among_the_changes_just_before_its_onset(tmp_path: Path) -> None:
-    truth = generate_case(tmp_path, seed=11, kind=FaultKind.BAD_DEPLOY)
-    assert truth.onset is not None
+def test_a_false_alarm_is_the_healthy_twin_of_the_faults(make: Make) -> None:
+    twin, fault = make(3, None), make(3, FaultKind.CPU_SATURATION)
 
-    changes = json.loads((tmp_path / "changes.json").read_text())
-    guilty = [c for c in changes if c["entity"] == truth.culprit]
-
-    assert 0 <= (truth.onset - datetime.fromisoformat(guilty[-1]["ts"])).total_seconds() < 60
+    assert twin.truth == Truth("no_incident", None, None, None)
+    assert twin.json("topology.json") == fault.json("topology.json")
 
 
-def test_a_saturated_processor_shows_in_its_own_metric(tmp_path: Path) -> None:
-    truth = generate_case(tmp_path, seed=12, kind=FaultKind.CPU_SATURATION)
-    assert truth.onset is not None
+def test_a_bad_deploy_is_among_the_changes_just_before_its_onset(make: Make) -> None:
+    case = make(11, FaultKind.BAD_DEPLOY)
+    assert case.truth.onset is not None
+
+    guilty = [c for c in case.json("changes.json") if c["entity"] == case.truth.culprit]
+
+    assert 0 <= (case.truth.onset - datetime.fromisoformat(guilty[-1]["ts"])).total_seconds() < 60
+
+
+def test_a_saturated_processor_shows_in_its_own_metric(make: Make) -> None:
+    case = make(3, FaultKind.CPU_SATURATION)
+    assert case.truth.onset is not None
     query = "select value, epoch(ts) from read_parquet(?) where entity = ? and metric like '%cpu%'"
-    rows = Made(tmp_path, truth).sql(query, "metrics.parquet", truth.culprit)
-    settled = truth.onset.timestamp() + 60
+    rows = case.sql(query, "metrics.parquet", case.truth.culprit)
+    settled = case.truth.onset.timestamp() + 60
 
     before, after = ([v for v, at in rows if (at >= settled) is side] for side in (False, True))
 

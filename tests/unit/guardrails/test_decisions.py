@@ -36,9 +36,11 @@ def test_no_everyday_command_is_denied() -> None:
     assert [c for c in lines("everyday.txt") if verdict(c) is DecisionVerdict.DENY] == []
 
 
-@pytest.mark.parametrize("command", lines("abuse.txt"))
-def test_abuse_is_never_allowed(command: str) -> None:
-    assert verdict(command) is not DecisionVerdict.ALLOW
+def test_abuse_is_never_allowed() -> None:
+    abuse = lines("abuse.txt")
+
+    assert len(abuse) >= 300
+    assert [command for command in abuse if verdict(command) is DecisionVerdict.ALLOW] == []
 
 
 @pytest.mark.parametrize(
@@ -162,10 +164,11 @@ def test_a_forbidden_command_is_forbidden_in_every_construct(command: str, wrapp
     assert verdict(command) is not DecisionVerdict.ALLOW
 
 
-@pytest.mark.parametrize("wrap", WRAPPERS)
 @pytest.mark.parametrize("command", FORBIDDEN)
-def test_each_construct_alone_does_not_help(command: str, wrap) -> None:  # noqa: ANN001 -- a lambda of the table above
-    assert verdict(wrap(command)) is not DecisionVerdict.ALLOW
+def test_each_construct_alone_does_not_help(command: str) -> None:
+    wrapped = [wrap(command) for wrap in WRAPPERS]
+
+    assert [c for c in wrapped if verdict(c) is DecisionVerdict.ALLOW] == []
 
 
 SECRET_PATHS = (
@@ -216,11 +219,10 @@ READERS = (
 
 
 @pytest.mark.parametrize("path", SECRET_PATHS)
-@pytest.mark.parametrize("reader", READERS)
-def test_no_reader_reads_a_secret_file(reader: str, path: str) -> None:
-    assert verdict(f"{reader} {path}") is not DecisionVerdict.ALLOW
-    assert verdict(f"{reader} -- {path}") is not DecisionVerdict.ALLOW
-    assert verdict(f"{reader} /var/log/syslog {path}") is not DecisionVerdict.ALLOW
+def test_no_reader_reads_a_secret_file(path: str) -> None:
+    readings = [f"{reader} {words}{path}" for reader in READERS for words in ("", "-- ", "/var/log/syslog ")]
+
+    assert [c for c in readings if verdict(c) is DecisionVerdict.ALLOW] == []
 
 
 @given(st.text(st.sampled_from("lscatgrep -|;&$(){}<>'\"`\\\n*?/.e=kubtd"), max_size=60))

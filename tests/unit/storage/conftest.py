@@ -1,26 +1,16 @@
-"""A SQLite database of the test's own; the schema is made once and copied."""
+"""A SQLite database of the test's own."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.builders import sqlite_url
+from tests.databases import migrated_sqlite
 from worker.storage.database import Database
-from worker.storage.migrate import migrate
-
-
-@pytest.fixture(scope="session")
-def empty_storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("storage")
-    migrate(sqlite_url(folder))
-    return folder / "test.db"
 
 
 @pytest.fixture
-def storage(tmp_path: Path, empty_storage: Path) -> Iterator[Database]:
-    shutil.copy(empty_storage, tmp_path / "test.db")
-    found = Database(sqlite_url(tmp_path))
+def storage(tmp_path: Path) -> Iterator[Database]:
+    found = Database(migrated_sqlite(tmp_path))
     yield found
     found.close()

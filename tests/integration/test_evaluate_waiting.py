@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import build_services, close_services, drain, incident, settings_for, sqlite_url, submits_report
+from tests.databases import migrated_sqlite
 from tests.fakes import ScriptedModel
 from worker import pipeline
 from worker.cli import evaluate
@@ -16,7 +17,6 @@ from worker.cli.stack import Stack
 from worker.cli.upfile import UpFile
 from worker.errors import WorkerError
 from worker.storage.database import Database
-from worker.storage.migrate import migrate
 
 HOUR_S = 3600.0
 UP = UpFile(pid=1, redis_url="", redis_kind="", web_url="", local_url="", database="sqlite")
@@ -32,8 +32,7 @@ def stack_of(folder: Path, code: str) -> Stack:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    migrate(sqlite_url(tmp_path))
-    opened = Database(sqlite_url(tmp_path))
+    opened = Database(migrated_sqlite(tmp_path))
     yield opened
     opened.close()
 
