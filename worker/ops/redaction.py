@@ -53,6 +53,7 @@ _HINTS = {
     "aws": ("aws",),
 }
 """By kind, what a text in lower case must hold at least one of: most texts hold none, and looking is cheap."""
+_ALL_HINTS = tuple(sorted({hint for hints in _HINTS.values() for hint in hints}))
 _PATTERNS: tuple[tuple[str, str], ...] = (
     (
         "pem",
@@ -106,7 +107,7 @@ _PLAIN_NUMBER = re.compile(r"\d{1,12}|true|false|null|none", re.IGNORECASE)
 class _Rule:
     pattern: re.Pattern[str]
     replace: Callable[[re.Match[str]], str]
-    hints: tuple[str, ...]
+    hints: frozenset[str]
 
     def apply(self, text: str) -> str:
         return self.pattern.sub(self.replace, text)
@@ -126,7 +127,7 @@ class Redactor:
         longest_first = sorted(self._originals, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
         self._rules = tuple(
-            _Rule(re.compile(p, re.MULTILINE), self._replacer(kind), _HINTS[kind]) for kind, p in _PATTERNS
+            _Rule(re.compile(p, re.MULTILINE), self._replacer(kind), frozenset(_HINTS[kind])) for kind, p in _PATTERNS
         )
 
     def scrub(self, text: str) -> str:
@@ -135,12 +136,15 @@ class Redactor:
             text = self._known.sub(lambda m: self._placeholder("known", self._originals[m[0]]), text)
         if "-----BEGIN" in text:  # the one kind of secret that spans lines
             text = self._rules[0].apply(text)
-        return "".join(map(self._scrub_part, _parts(text)))
+        return self._scrub_part(text) if len(text) <= _PART_CHARS else "".join(map(self._scrub_part, _parts(text)))
 
     def _scrub_part(self, part: str) -> str:
         lower = part.lower()
+        found = [hint for hint in _ALL_HINTS if hint in lower]
+        if not found:
+            return part
         for rule in self._rules:
-            if any(hint in lower for hint in rule.hints):
+            if not rule.hints.isdisjoint(found):
                 part = rule.apply(part)
         return part
 

@@ -218,8 +218,12 @@ def _try_again(session: Session, arrival: Arrival, found: Joinable) -> Joinable:
     """If the incident's last investigation failed, the alert is reason to try again."""
     if found.investigation.status != InvestigationStatus.FAILED:
         return found
-    rank = arrival.event.severity.rank
-    again = investigations.open_investigation(session, found.incident, severity_rank=rank)
+    again = investigations.open_investigation(
+        session,
+        found.incident,
+        severity_rank=arrival.event.severity.rank,
+        attempt_no=investigations.next_attempt_no(session, found.incident.id),
+    )
     return Joinable(found.incident, again, found.reason)
 
 

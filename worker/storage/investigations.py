@@ -1,5 +1,6 @@
 """Investigations: opened for an incident, finished once, listed for whoever may see them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -17,14 +18,13 @@ from worker.storage.tables import IncidentRow, InvestigationRow
 
 
 def open_investigation(
-    session: Session, incident: IncidentRow, *, severity_rank: int, retry_of: str | None = None
+    session: Session, incident: IncidentRow, *, severity_rank: int, attempt_no: int = 1, retry_of: str | None = None
 ) -> InvestigationRow:
-    """Add a queued investigation of the incident."""
-    last_no = select(func.max(InvestigationRow.attempt_no)).where(InvestigationRow.incident_id == incident.id)
+    """Add a queued investigation of the incident: its first, or what `next_attempt_no` says."""
     row = InvestigationRow(
         id=new_id("inv"),
         incident_id=incident.id,
-        attempt_no=(session.scalar(last_no) or 0) + 1,
+        attempt_no=attempt_no,
         retry_of=retry_of,
         user_path=incident.user_path,
         severity_rank=severity_rank,
@@ -34,6 +34,11 @@ def open_investigation(
     session.add(row)
     session.flush()
     return row
+
+
+def next_attempt_no(session: Session, incident_id: str) -> int:
+    last_no = select(func.max(InvestigationRow.attempt_no)).where(InvestigationRow.incident_id == incident_id)
+    return (session.scalar(last_no) or 0) + 1
 
 
 def finish(
@@ -85,6 +90,11 @@ def route_notes(session: Session, investigation_id: str) -> tuple[str, ...]:
     return PinnedRoutes.model_validate(routes).notes if routes else ()
 
 
+def statuses_of(session: Session, ids: Sequence[str]) -> dict[str, str]:
+    row = InvestigationRow
+    return dict(session.execute(select(row.id, row.status).where(row.id.in_(ids))).all())
+
+
 def latest_of(session: Session, incident_id: str) -> InvestigationRow | None:
     """Return the newest investigation of the incident; None where all are gone."""
     of_incident = select(InvestigationRow).where(InvestigationRow.incident_id == incident_id)
@@ -104,8 +114,14 @@ def lineage(session: Session, investigation_id: str) -> tuple[str, ...]:
 def reopen(session: Session, old: InvestigationRow, *, from_scratch: bool = False) -> str:
     """Queue a new attempt at the incident: one that goes on from the old one, or one from scratch. Returns its id."""
     incident = session.get_one(IncidentRow, old.incident_id)
-    retry_of = None if from_scratch else old.id
-    return open_investigation(session, incident, severity_rank=old.severity_rank, retry_of=retry_of).id
+    new = open_investigation(
+        session,
+        incident,
+        severity_rank=old.severity_rank,
+        attempt_no=next_attempt_no(session, incident.id),
+        retry_of=None if from_scratch else old.id,
+    )
+    return new.id
 
 
 @dataclass(frozen=True)

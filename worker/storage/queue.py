@@ -6,6 +6,7 @@ So a path with nothing running is passed over at most once by each other path, w
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cache
 
 from sqlalchemy import Subquery, and_, func, select, true
 from sqlalchemy.orm import Session, aliased
@@ -56,11 +57,12 @@ def find_positions(session: Session, ids: Collection[str]) -> dict[str, int]:
     return dict(session.execute(wanted).all())
 
 
+@cache
 def _waiting_paths() -> Subquery:
     """Return a row for each path that waits: how many of it run, when it was last admitted, its head and its rank.
 
     The paths are found by jumping from one to the next in the index, so thousands queued by one path cost no more
-    than one.
+    than one. Built once: to put it together takes longer than to run it.
     """
     row, one = InvestigationRow, aliased(InvestigationRow)
     first = select(func.min(row.user_path).label("user_path")).where(row.status == QUEUED)

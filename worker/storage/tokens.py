@@ -59,6 +59,11 @@ def identify(session: Session, secret: str) -> Identity | None:
     return Identity(row.name, frozenset(row.scopes), row.user_path)
 
 
+def is_any(session: Session) -> bool:
+    """Say whether anybody was ever given one; what was revoked counts."""
+    return session.scalar(select(TokenRow.id).limit(1)) is not None
+
+
 def all_rows(session: Session) -> list[TokenRow]:
     return list(session.scalars(select(TokenRow).order_by(TokenRow.id)))
 

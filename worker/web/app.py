@@ -11,8 +11,9 @@ from worker.domain.report import Report
 from worker.services import Services
 from worker.web import budget, deliveries, health, incidents, investigations, pages, published, reports
 from worker.web.answers import ErrorAnswer
-from worker.web.gathering import gathering_over
+from worker.web.door import Door
 from worker.web.headers import SecureAnswers
+from worker.web.identity import identities_of
 from worker.web.refusals import install_refusals
 
 OPENAPI_PATH = "/v1/openapi.json"
@@ -23,7 +24,8 @@ def create_app(services: Services) -> FastAPI:
     # Paths are answered as they are written: a redirect to another spelling would echo the caller's Host.
     app = FastAPI(title="rca-worker", openapi_url=OPENAPI_PATH, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.services = services
-    app.state.gathering = gathering_over(services)
+    app.state.door = Door(services)
+    app.state.identities = identities_of(services)
     for part in (incidents, investigations, budget, reports, deliveries, health, published, pages):
         app.include_router(part.router)
     install_refusals(app)

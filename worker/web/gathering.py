@@ -1,106 +1,65 @@
-"""Requests of one moment share a transaction: a storm costs the database one commit for many events, not one each.
+"""Requests of one moment are answered together: a storm costs the database one commit for many events, not one each.
 
-Whoever comes while nobody works, works for all who wait; those who come meanwhile wait, and the first of them works
-next. No request waits longer than for the work under way and then its own. Nobody is answered before the commit.
+What comes while a batch is worked on is the next batch, so nobody waits longer than for the work under way and then
+the own. All of it happens in one thread beside the event loop: a thread for each request would cost more than its rows.
 """
 
-import threading
+import asyncio
+from asyncio import Future, Task
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from typing import Annotated
-
-from fastapi import Depends, Request
-
-from worker import pipeline
-from worker.errors import StorageUnavailableError, WorkerError
-from worker.intake.bridge import POISON
-from worker.intake.events import Offer
-from worker.services import Services
-from worker.storage.incidents import Accepted
+from typing import Generic, TypeVar
 
 BATCH = 50
 
-AcceptMany = Callable[[Sequence[Offer]], list[Accepted]]
+Asked = TypeVar("Asked")
+Told = TypeVar("Told")
+AnswerAll = Callable[[Sequence[Asked]], Sequence[Told | Exception]]
+"""Answers a batch: what each one asked for, or the error that is its alone. What is raised is everybody's."""
 
 
-class _Waiting:
-    """One request: its event, its answer, and the sign that it is its turn to work, or that all is done."""
+class Gathering(Generic[Asked, Told]):
+    """Answers many at once, one batch after the other. It belongs to one event loop."""
 
-    def __init__(self, offer: Offer) -> None:
-        self.offer = offer
-        self.answer: Future[Accepted] = Future()
-        self.sign = threading.Event()
+    def __init__(self, answer_all: AnswerAll[Asked, Told]) -> None:
+        self._answer_all = answer_all
+        self._waiting: deque[tuple[Asked, Future[Told]]] = deque()
+        self._work: Task[None] | None = None
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits and nothing is worked on."""
+        return self._work is None
 
-class Gathering:
-    """Takes events in from many threads. `accept_many` takes all of a batch, on disk when it returns, or none."""
+    def ask(self, asked: Asked) -> Future[Told]:
+        """Return what will hold the answer. It is worked on whether anybody awaits it or not."""
+        answer: Future[Told] = asyncio.get_running_loop().create_future()
+        self._waiting.append((asked, answer))
+        if self._work is None:
+            self._work = asyncio.create_task(self._work_off())
+        return answer
 
-    def __init__(self, accept_many: AcceptMany) -> None:
-        self._accept_many = accept_many
-        self._mutex = threading.Lock()
-        self._waiting: deque[_Waiting] = deque()
-        self._is_working = False
-
-    def accept(self, offer: Offer) -> Accepted:
-        """Take an event in. Raises what taking in this one event raises."""
-        mine = _Waiting(offer)
-        with self._mutex:
-            self._waiting.append(mine)
-            works, self._is_working = not self._is_working, True
-        if not works:
-            mine.sign.wait()
-        if not mine.answer.done():
-            self._work()
-        return mine.answer.result()
-
-    def _work(self) -> None:
-        """Take the next batch in, and hand on to the first who came meanwhile."""
-        with self._mutex:
-            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+    async def _work_off(self) -> None:
         try:
-            _take(self._accept_many, batch)
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+                told = await self._told([asked for asked, _ in batch])
+                for (_, answer), one in zip(batch, told, strict=True):
+                    _settle(answer, one)
         finally:
-            for one in batch:
-                one.answer.cancel()  # only where an error nobody foresaw left it without an answer
-                one.sign.set()
-            with self._mutex:
-                self._is_working = bool(self._waiting)
-                if self._waiting:
-                    self._waiting[0].sign.set()
+            self._work = None
+
+    async def _told(self, asked: Sequence[Asked]) -> Sequence[Told | BaseException]:
+        work = asyncio.get_running_loop().run_in_executor(None, self._answer_all, asked)
+        await asyncio.wait([work])
+        error = work.exception()
+        return [error] * len(asked) if error is not None else work.result()
 
 
-def _take(accept_many: AcceptMany, batch: Sequence[_Waiting]) -> None:
-    """Take all in; if one is in the way, one by one, so that it harms no other."""
-    try:
-        accepted = accept_many([one.offer for one in batch])
-    except StorageUnavailableError as error:
-        for one in batch:
-            one.answer.set_exception(error)
-    except (WorkerError, *POISON):
-        for one in batch:
-            _take_alone(accept_many, one)
+def _settle(answer: Future[Told], told: Told | BaseException) -> None:
+    if answer.done():
+        return  # whoever asked was cancelled meanwhile
+    if isinstance(told, BaseException):
+        answer.set_exception(told)
     else:
-        for one, answer in zip(batch, accepted, strict=True):
-            one.answer.set_result(answer)
-
-
-def _take_alone(accept_many: AcceptMany, one: _Waiting) -> None:
-    try:
-        (accepted,) = accept_many([one.offer])
-    except (WorkerError, *POISON) as error:
-        one.answer.set_exception(error)
-    else:
-        one.answer.set_result(accepted)
-
-
-def gathering_over(services: Services) -> Gathering:
-    return Gathering(lambda offers: pipeline.accept_many(services, offers))
-
-
-def _gathering_of(request: Request) -> Gathering:
-    gathering: Gathering = request.app.state.gathering
-    return gathering
-
-
-Gathered = Annotated[Gathering, Depends(_gathering_of)]
+        answer.set_result(told)

@@ -8,9 +8,9 @@ its operator; then the request has to be sent to a loopback name, so that no sit
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from hmac import compare_digest
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.exceptions import HTTPException
@@ -19,14 +19,15 @@ from worker.services import Services
 from worker.storage import tokens
 from worker.storage.tokens import SCOPES, Identity
 from worker.web import origin
+from worker.web.gathering import Gathering
 from worker.web.refusals import refusal
 
 INCIDENTS_WRITE, REPORTS_READ, INVESTIGATIONS_WRITE = SCOPES[:3]
 EVERYTHING = frozenset(SCOPES)
 
 
-def services_of(request: Request) -> Services:
-    """Return the services this app was created with."""
+async def services_of(request: Request) -> Services:
+    """Return the services this app was created with. `async`, for FastAPI sends a plain function to a thread."""
     services: Services = request.app.state.services
     return services
 
@@ -34,13 +35,13 @@ def services_of(request: Request) -> Services:
 Here = Annotated[Services, Depends(services_of)]
 
 
-def require(scope: str) -> Callable[..., Identity]:
+def require(scope: str) -> Callable[..., Coroutine[Any, Any, Identity]]:
     """Return the dependency that lets through whoever has the scope, and says who it is."""
 
-    def identified(request: Request, services: Here) -> Identity:
+    async def identified(request: Request, services: Here) -> Identity:
         if origin.is_cross_site(request, services.settings):
             raise refusal(403, "cross_site", "another site's page may not ask this; open it from here")
-        identity = identify(request, services)
+        identity = await identify(request, services)
         if scope not in identity.scopes:
             raise refusal(403, "scope_missing", f"this needs the scope {scope}, which the token does not have")
         return identity
@@ -54,19 +55,43 @@ Reader = Annotated[Identity, Depends(require(REPORTS_READ))]
 Operator = Annotated[Identity, Depends(require(INVESTIGATIONS_WRITE))]
 
 
-def identify(request: Request, services: Services) -> Identity:
+async def identify(request: Request, services: Services) -> Identity:
     """Return who asks; refuse with 401 who does not say so."""
+    identities: Identities = request.app.state.identities
     secret = _secret(request.headers.get("authorization", ""))
     if secret is None:
-        return _local_operator(request, services)
+        return await _local_operator(request, services, identities)
     own = services.settings.rca_api_token
     if own is not None and compare_digest(secret.encode(), own.get_secret_value().encode()):
         return Identity("RCA_API_TOKEN", EVERYTHING, "/")
-    with services.database.transaction() as session:
-        found = tokens.identify(session, secret)
+    found = await identities.ask(secret)
     if found is None:
         raise _unknown(request, "the token is unknown, expired or revoked")
     return found
+
+
+Identities = Gathering[str | None, Identity | None]
+
+
+def identities_of(services: Services) -> Identities:
+    """Return what says who holds a secret, and whom this machine is without one; None for nobody.
+
+    The same secret in requests of one moment is looked up once. Nothing is remembered: a token that was revoked
+    before a request came does not serve it.
+    """
+    return Gathering(lambda secrets: _look_up(services, secrets))
+
+
+def _look_up(services: Services, secrets: Sequence[str | None]) -> list[Identity | None]:
+    found = {secret: _holder(services, secret) for secret in set(secrets)}
+    return [found[secret] for secret in secrets]
+
+
+def _holder(services: Services, secret: str | None) -> Identity | None:
+    if secret is None:
+        return None if has_tokens(services) else Identity("local operator", EVERYTHING, "/")
+    with services.database.transaction() as session:
+        return tokens.identify(session, secret)
 
 
 def has_tokens(services: Services) -> bool:
@@ -74,16 +99,17 @@ def has_tokens(services: Services) -> bool:
     if services.settings.rca_api_token is not None:
         return True
     with services.database.transaction() as session:
-        return bool(tokens.all_rows(session))
+        return tokens.is_any(session)
 
 
-def _local_operator(request: Request, services: Services) -> Identity:
+async def _local_operator(request: Request, services: Services, identities: Identities) -> Identity:
     is_near = origin.is_private(services.settings) and origin.is_from_this_machine(request)
-    if not is_near or has_tokens(services):
+    operator = await identities.ask(None) if is_near else None
+    if operator is None:
         raise _unknown(request, "send a token: `Authorization: Bearer TOKEN`, or as the password in a browser")
     if not origin.is_addressed_locally(request):
         raise refusal(403, "foreign_host", "without a token only a loopback name such as 127.0.0.1 reaches this")
-    return Identity("local operator", EVERYTHING, "/")
+    return operator
 
 
 def _secret(authorization: str) -> str | None:

@@ -1,24 +1,22 @@
 """Incidents in: one event, or a group of alerts; answered when they are on disk."""
 
-from dataclasses import dataclass
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 import structlog
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Header, Response
+from fastapi.concurrency import run_in_threadpool
 
 from worker.domain.incident import IncidentEvent, covers_path
 from worker.errors import EventError
 from worker.intake.alertmanager import SOURCE, parse_alertmanager
 from worker.intake.events import Offer, parse_event, parse_object
 from worker.ops import metrics
-from worker.services import Services
-from worker.storage import investigations
-from worker.storage.incidents import Accepted
 from worker.storage.tokens import Identity
 from worker.web.answers import GUARDED, AlertAnswer, IncidentAnswer, WebhookAnswer, failures
 from worker.web.body import RawBody
-from worker.web.gathering import Gathered, Gathering
-from worker.web.identity import Here, Writer
+from worker.web.door import AtDoor, Door
+from worker.web.identity import Writer
 from worker.web.refusals import refusal
 
 router = APIRouter()
@@ -26,6 +24,8 @@ log = structlog.get_logger()
 
 VIA = "http"
 MAX_ALERTS = 1000
+SHORT_BYTES = 16_384
+"""Read in 2 ms whatever it holds; a megabyte may take a second."""
 SHOWN_REASONS = 10
 _FAILURES = failures(400, 408, 413, *GUARDED)
 _EVENT_BODY = {
@@ -43,19 +43,7 @@ _GROUP_BODY = {
 }
 
 
-@dataclass(frozen=True)
-class _Door:
-    """Where events go in, and what is asked about them afterwards."""
-
-    services: Services
-    gathering: Gathering
-
-
-def _door(services: Here, gathering: Gathered) -> _Door:
-    return _Door(services, gathering)
-
-
-Door = Annotated[_Door, Depends(_door)]
+T = TypeVar("T")
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -73,13 +61,13 @@ IdempotencyKey = Annotated[
     openapi_extra=_EVENT_BODY,
     responses=_FAILURES | {200: {"model": IncidentAnswer, "description": "The same event was taken before."}},
 )
-def post_incident(
-    door: Door, identity: Writer, body: RawBody, *, response: Response, idempotency_key: IdempotencyKey = None
+async def post_incident(
+    door: AtDoor, identity: Writer, body: RawBody, *, response: Response, idempotency_key: IdempotencyKey = None
 ) -> IncidentAnswer:
     """Take one event in. The same idempotency key again is answered with the first ids."""
     try:
-        event = _owned(parse_event(body), identity)
-        accepted = door.gathering.accept(Offer(event, VIA, idempotency_key))
+        event = _owned(await _read(parse_event, body), identity)
+        accepted = await door.take(Offer(event, VIA, idempotency_key))
     except EventError as error:
         _note_rejected(str(error), source=VIA)
         raise
@@ -89,19 +77,24 @@ def post_incident(
         incident_id=accepted.incident_id,
         outcome=accepted.outcome,
         investigation_id=accepted.investigation_id or None,
-        status=_status(door.services, accepted),
+        status=accepted.status or None,
         folded=accepted.is_folded,
     )
 
 
 @router.post("/v1/webhooks/alertmanager", status_code=202, openapi_extra=_GROUP_BODY, responses=_FAILURES)
-def post_alertmanager(door: Door, identity: Writer, body: RawBody) -> WebhookAnswer:
+async def post_alertmanager(door: AtDoor, identity: Writer, body: RawBody) -> WebhookAnswer:
     """Take in every alert of a group that can be read; 400 if none can."""
-    group = parse_object(body)
-    results = tuple(_take(door, identity, group, index=index) for index in range(_count_alerts(group)))
+    group = await _read(parse_object, body)
+    results = tuple([await _take(door, identity, group, index=index) for index in range(_count_alerts(group))])
     if all(result.outcome == "rejected" for result in results):
         raise EventError("; ".join(f"alert {r.index}: {r.message}" for r in results[:SHOWN_REASONS]))
     return WebhookAnswer(results=results)
+
+
+async def _read(parse: Callable[[bytes], T], body: bytes) -> T:
+    """Read a body; a long one in a thread, for it would hold up all other requests."""
+    return parse(body) if len(body) <= SHORT_BYTES else await run_in_threadpool(parse, body)
 
 
 def _count_alerts(group: dict[str, Any]) -> int:
@@ -111,11 +104,11 @@ def _count_alerts(group: dict[str, Any]) -> int:
     return len(alerts)
 
 
-def _take(door: _Door, identity: Identity, group: dict[str, Any], *, index: int) -> AlertAnswer:
+async def _take(door: Door, identity: Identity, group: dict[str, Any], *, index: int) -> AlertAnswer:
     """Take one alert of a group in, or say why not: a bad one costs no other."""
     try:
-        (event,) = parse_alertmanager(group | {"alerts": [group["alerts"][index]]})
-        accepted = door.gathering.accept(Offer(_owned(event, identity), SOURCE))
+        (event,) = await run_in_threadpool(parse_alertmanager, group | {"alerts": [group["alerts"][index]]})
+        accepted = await door.take(Offer(_owned(event, identity), SOURCE))
     except EventError as error:
         _note_rejected(str(error), source=SOURCE)
         return AlertAnswer(index=index, outcome="rejected", message=str(error))
@@ -124,7 +117,7 @@ def _take(door: _Door, identity: Identity, group: dict[str, Any], *, index: int)
         outcome=accepted.outcome,
         incident_id=accepted.incident_id,
         investigation_id=accepted.investigation_id or None,
-        status=_status(door.services, accepted),
+        status=accepted.status or None,
     )
 
 
@@ -135,14 +128,6 @@ def _owned(event: IncidentEvent, identity: Identity) -> IncidentEvent:
     if not covers_path(identity.user_path, event.user_path):
         raise refusal(403, "path_not_allowed", f"the token's events lie below {identity.user_path}")
     return event
-
-
-def _status(services: Services, accepted: Accepted) -> str | None:
-    """Return the investigation's status; one that was just opened may have been admitted since."""
-    if not accepted.opened:
-        return accepted.status or None
-    with services.database.transaction() as session:
-        return investigations.get(session, accepted.investigation_id).status
 
 
 def _note_rejected(reason: str, *, source: str) -> None:

@@ -1,97 +1,118 @@
-"""Requests that come while one works share the next transaction, and none answers for another."""
+"""What is asked while a batch is worked on makes up the next batch, and nobody answers for another."""
 
+import asyncio
 import threading
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 
-from tests.builders import incident
-from worker.errors import EventError, StorageUnavailableError
-from worker.intake.events import Offer
-from worker.storage.incidents import Accepted
 from worker.web.gathering import BATCH, Gathering
 
-CALLERS = 12
+ASKERS = 12
 
 
 class Shelf:
-    """Takes batches in; the first waits until it is let go. What is named in `bad` fails its whole batch."""
+    """Answers batches; the first waits until it is let go. What is named in `alone` fails alone, in `all` its batch."""
 
-    def __init__(self, **bad: Exception) -> None:
+    def __init__(self, *, alone: Sequence[str] = (), whole: Sequence[str] = ()) -> None:
         self.batches: list[list[str]] = []
-        self.bad = bad
+        self.alone, self.whole = alone, whole
         self.is_entered = threading.Event()
         self.is_let_go = threading.Event()
 
-    def accept_many(self, offers: Sequence[Offer]) -> list[Accepted]:
-        titles = [offer.event.title for offer in offers]
-        self.batches.append(titles)
+    def answer_all(self, asked: Sequence[str]) -> list[str | Exception]:
+        self.batches.append(list(asked))
         self.is_entered.set()
         assert self.is_let_go.wait(10)
-        for title in titles:
-            if title in self.bad:
-                raise self.bad[title]
-        return [Accepted(title, title, is_new=True, is_folded=False, status="queued") for title in titles]
+        assert not set(asked) & set(self.whole), "a defect"
+        return [ValueError(one) if one in self.alone else one.upper() for one in asked]
 
 
-def send_all(shelf: Shelf, titles: Sequence[str]) -> list[Future[Accepted]]:
-    """Send the first, and the others while it is being taken; return when all have been answered."""
-    gathering = Gathering(shelf.accept_many)
+def run(work: Callable[[], Awaitable[Any]]) -> Any:
+    async def working() -> Any:
+        return await asyncio.wait_for(work(), 10)
 
-    def send(title: str) -> Accepted:
-        return gathering.accept(Offer(incident(title), "test"))
+    with asyncio.Runner() as runner:
+        return runner.run(working())
 
-    with ThreadPoolExecutor(len(titles)) as pool:
-        first = pool.submit(send, titles[0])
-        assert shelf.is_entered.wait(10)
-        others = [pool.submit(send, title) for title in titles[1:]]
-        while len(gathering._waiting) < len(others):
-            assert not first.done()
-        shelf.is_let_go.set()
+
+async def ask_all(gathering: Gathering[str, str], shelf: Shelf, names: Sequence[str]) -> list[asyncio.Future[str]]:
+    """Ask the first, and the others while it is worked on."""
+    first = gathering.ask(names[0])
+    assert await asyncio.to_thread(shelf.is_entered.wait, 10)
+    others = [gathering.ask(name) for name in names[1:]]
+    shelf.is_let_go.set()
     return [first, *others]
 
 
+def answers_of(shelf: Shelf, names: Sequence[str]) -> list[Any]:
+    async def work() -> list[Any]:
+        asked = await ask_all(Gathering(shelf.answer_all), shelf, names)
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    answers: list[Any] = run(work)
+    return answers
+
+
 def test_who_comes_meanwhile_shares_the_next_batch_and_gets_the_own_answer() -> None:
-    shelf, titles = Shelf(), [f"a{n}" for n in range(CALLERS)]
+    shelf, names = Shelf(), [f"a{n}" for n in range(ASKERS)]
 
-    answers = send_all(shelf, titles)
+    answers = answers_of(shelf, names)
 
-    assert [a.result().incident_id for a in answers] == titles
-    assert [len(batch) for batch in shelf.batches] == [1, CALLERS - 1]
+    assert answers == [name.upper() for name in names]
+    assert [len(batch) for batch in shelf.batches] == [1, ASKERS - 1]
 
 
-def test_a_batch_has_an_end_and_the_rest_is_taken_next() -> None:
-    shelf, titles = Shelf(), [f"a{n}" for n in range(BATCH + 6)]
+def test_a_batch_has_an_end_and_the_rest_is_answered_next() -> None:
+    shelf, names = Shelf(), [f"a{n}" for n in range(BATCH + 6)]
 
-    answers = send_all(shelf, titles)
+    answers = answers_of(shelf, names)
 
-    assert [a.result().incident_id for a in answers] == titles
+    assert answers == [name.upper() for name in names]
     assert [len(batch) for batch in shelf.batches] == [1, BATCH, 5]
 
 
-@pytest.mark.parametrize("error", [EventError("title: too long"), ValueError("not foreseen")])
-def test_a_bad_event_harms_no_other(error: Exception) -> None:
-    shelf = Shelf(a3=error)
+def test_an_error_of_one_is_told_to_nobody_else() -> None:
+    answers = answers_of(Shelf(alone=["a3"]), [f"a{n}" for n in range(6)])
 
-    answers = send_all(shelf, [f"a{n}" for n in range(6)])
-
-    assert [type(a.exception()) for a in answers] == [type(None)] * 3 + [type(error)] + [type(None)] * 2
+    assert [type(answer) for answer in answers] == [str] * 3 + [ValueError] + [str] * 2
 
 
-def test_without_a_database_all_of_the_batch_are_refused_at_once() -> None:
-    shelf = Shelf(a2=StorageUnavailableError("away"))
+def test_a_defect_leaves_nobody_waiting_and_what_comes_next_is_answered() -> None:
+    shelf = Shelf(whole=["a1"])
 
-    answers = send_all(shelf, [f"a{n}" for n in range(5)])
+    async def work() -> list[Any]:
+        gathering = Gathering(shelf.answer_all)
+        asked = await ask_all(gathering, shelf, ["a0", "a1", "a2"])
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        return [*answers, await gathering.ask("a3")]
 
-    assert [type(a.exception()) for a in answers] == [type(None)] + [StorageUnavailableError] * 4
-    assert len(shelf.batches) == 2
+    answers = run(work)
+
+    assert [type(answer) for answer in answers] == [str, AssertionError, AssertionError, str]
 
 
-def test_a_defect_leaves_nobody_waiting() -> None:
-    shelf = Shelf(a1=AssertionError("a defect"))
+def test_one_who_gives_up_harms_no_other() -> None:
+    shelf = Shelf()
 
-    answers = send_all(shelf, ["a0", "a1", "a2"])
+    async def work() -> list[str]:
+        first, second, third = await ask_all(Gathering(shelf.answer_all), shelf, ["a0", "a1", "a2"])
+        second.cancel()
+        return [await first, await third]
 
-    assert answers[0].exception() is None
-    assert sorted(type(a.exception()).__name__ for a in answers[1:]) == ["AssertionError", "CancelledError"]
+    assert run(work) == ["A0", "A2"]
+
+
+@pytest.mark.parametrize("awaited", [1, 2])
+def test_it_is_idle_once_the_last_is_answered(awaited: int) -> None:
+    shelf = Shelf()
+
+    async def work() -> bool:
+        gathering = Gathering(shelf.answer_all)
+        asked = await ask_all(gathering, shelf, ["a0", "a1"])
+        for answer in asked[:awaited]:
+            await answer
+        return gathering.is_idle
+
+    assert run(work) is (awaited == 2)

@@ -1,5 +1,6 @@
 """Who may ask: tokens by bearer or password; without any token only whoever is at this machine."""
 
+import asyncio
 import base64
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from tests.web_client import FAR, LOCAL, NEAR, AppClient, client_of, sqlite_services, token_for
 from worker.services import Services
 from worker.storage import tokens
+from worker.storage.tokens import Identity
+from worker.web.identity import identities_of
 from worker.web.origin import is_loopback
 
 LIST = "/v1/investigations"
@@ -67,6 +70,31 @@ def test_once_there_was_a_token_everybody_needs_one(services: Services) -> None:
 
     assert ask(services).status_code == 401
     assert ask(services, **header).status_code == 401
+
+
+def test_nobody_is_remembered(client: AppClient, services: Services) -> None:
+    assert client.get(LIST).status_code == 200
+    header = token_for(services, "reports:read")
+    assert client.get(LIST).status_code == 401
+    assert client.get(LIST, headers=header).status_code == 200
+    with services.database.transaction() as session:
+        tokens.revoke(session, tokens.all_rows(session)[0].id)
+
+    assert client.get(LIST, headers=header).status_code == 401
+
+
+def test_each_of_one_moment_is_who_brings_the_token(services: Services) -> None:
+    one, other = (token_for(services, "reports:read", user_path=path) for path in ("/a", "/b"))
+    secrets = [header["Authorization"].removeprefix("Bearer ") for header in (one, other, one)]
+
+    async def work() -> list[Identity | None]:
+        identities = identities_of(services)
+        return await asyncio.gather(*map(identities.ask, [*secrets, "unknown", None]))
+
+    with asyncio.Runner() as runner:
+        found = runner.run(work())
+
+    assert [identity and identity.user_path for identity in found] == ["/a", "/b", "/a", None, None]
 
 
 def test_the_token_of_the_environment_may_do_everything(tmp_path: Path) -> None:
