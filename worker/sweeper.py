@@ -24,8 +24,9 @@ EPOCH_KEY = "rca:epoch"
 """Missing after Redis has lost its memory: then everything owed is sent again."""
 DUTY = "sweeper"
 DUTY_LEASE = timedelta(seconds=3)
-STALL_S = 1.0
-"""A round that comes this much late says that this process stood still."""
+STALL_SHARE = 0.5
+"""A round that comes this share of a lease late says that this process stood still. A round that only took its time,
+on a busy machine, must not: each would put off the recovery of what a dead worker held by another lease."""
 
 
 class Sweeper:
@@ -89,9 +90,10 @@ class Sweeper:
 
         Their leases ran out for no fault of theirs, so they get the time of one lease to renew them.
         """
-        now = time.monotonic()
-        if now - self._looked_at_s > STALL_S + self._services.settings.rca_sweep_s or self._is_interrupted:
-            self._takes_back_from_s = now + self._services.settings.rca_lease_s
+        now, settings = time.monotonic(), self._services.settings
+        late_s = now - self._looked_at_s - settings.rca_sweep_s
+        if late_s > STALL_SHARE * settings.rca_lease_s or self._is_interrupted:
+            self._takes_back_from_s = now + settings.rca_lease_s
         self._looked_at_s = now
 
     def _may_take_back(self) -> bool:

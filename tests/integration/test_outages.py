@@ -143,6 +143,21 @@ def test_a_sweeper_takes_back_what_ran_out(open_services: Open, sweeper_of: Call
         assert session.scalar(select(AgentRow.status)) == "ready"
 
 
+def test_a_sweeper_that_is_only_busy_takes_back_what_ran_out(
+    open_services: Open, sweeper_of: Callable[[Services], Sweeper]
+) -> None:
+    services = open_services(ScriptedModel([submits_report()]))
+    pipeline.accept(services, incident(), via="test")
+    lost_lease(services)
+    sweeper = sweeper_of(services)
+
+    time.sleep(1.8)  # a round that takes long, but not so long that a lease could have run out meanwhile
+    sweeper.sweep()
+
+    with services.database.transaction() as session:
+        assert session.scalar(select(AgentRow.status)) == "ready"
+
+
 def test_a_sweeper_that_was_stalled_itself_gives_others_a_lease_to_catch_up(
     open_services: Open, sweeper_of: Callable[[Services], Sweeper]
 ) -> None:
