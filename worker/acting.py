@@ -25,7 +25,8 @@ from worker.tools.window import incident_window
 INLINE_CHARS = 2000
 """A longer output is kept as an artifact too, so that the transcript may let go of it."""
 CANCEL_POLL_S = 1.0
-SHARED_POLL_S = 0.2
+SHARED_POLL_S, SHARED_POLL_MOST_S = 0.02, 0.5
+"""Most calls take milliseconds; one that takes seconds is not asked after fifty times each."""
 
 
 def toolbox_for(services: Services, transcript: Transcript) -> Toolbox:
@@ -66,6 +67,7 @@ def _take_over_result(services: Services, claim: Claim, call: ToolCall, context:
     Once the call's own time is up it runs all the same: better twice than not at all.
     """
     started = time.monotonic()
+    wait_s = SHARED_POLL_S
     while time.monotonic() < context.deadline:
         with services.database.transaction() as session:
             agents.require_wanted(session, claim)
@@ -78,7 +80,8 @@ def _take_over_result(services: Services, claim: Claim, call: ToolCall, context:
             metrics.SHARED_CALLS.labels(tool=call.tool).inc()
         if standing.turn is not sharing.Turn.THEIRS:
             return shared is not None
-        time.sleep(SHARED_POLL_S)
+        time.sleep(wait_s)
+        wait_s = min(wait_s * 2, SHARED_POLL_MOST_S)
     return False
 
 

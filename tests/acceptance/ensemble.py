@@ -44,8 +44,8 @@ def looks(turn: int = 1, **fields: Any) -> Reply:
     return Reply(tool_calls=[("read_artifact", {"id": "art_none", "start_line": turn})], **fields)
 
 
-def measures() -> Reply:
-    return Reply(tool_calls=[("rank_metric_changes", {})])
+def measures(**fields: Any) -> Reply:
+    return Reply(tool_calls=[("rank_metric_changes", {})], **fields)
 
 
 def finds(summary: str = "Nothing of note.", **fields: Any) -> Reply:

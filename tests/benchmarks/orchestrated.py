@@ -8,7 +8,18 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from tests.acceptance.ensemble import ROLES, claims_a_cause, environment, finds, holds, looks, sends, write_own_role
+from tests.acceptance.ensemble import (
+    ROLES,
+    RUNTIME,
+    claims_a_cause,
+    environment,
+    finds,
+    holds,
+    looks,
+    measures,
+    sends,
+    write_own_role,
+)
 from tests.acceptance.system import Provider, System
 from tests.benchmarks.spine import servers
 from tests.orchestra import CASE, write_two_sources
@@ -25,9 +36,12 @@ FEW_SLOTS = 8
 
 
 def play(provider: Provider, marker: str) -> None:
+    """Play six sub-agents, the first of which measures what the cause is claimed from, and the verify pass of it."""
     asks = [looks(turn, latency_s=CALL_S) for turn in range(1, TURNS)]
-    lead = [sends(*ROLES, latency_s=CALL_S), claims_a_cause(latency_s=CALL_S)]
     subs = {role: [*asks, finds(latency_s=CALL_S)] for role in ROLES}
+    subs[RUNTIME][0] = measures(latency_s=CALL_S)
+    order = sorted(ROLES, key=RUNTIME.__ne__)
+    lead = [sends(*order, latency_s=CALL_S), claims_a_cause(latency_s=CALL_S)]
     provider.play_parts(marker, {"lead": lead, "verify": [holds(latency_s=CALL_S)], **subs})
 
 
@@ -36,8 +50,10 @@ def open_one(system: System, marker: str) -> str:
 
 
 def wall_s(system: System, investigation: str) -> float:
-    """Return the seconds from the event to the stored report."""
-    system.wait_until_completed(investigation, within_s=180)
+    """Return the seconds from the event to the stored report, in which every call of the critical path was made."""
+    report = system.wait_until_completed(investigation, within_s=180)
+    assert [cause["entity"] for cause in report["root_causes"]] == ["db"], report
+    assert report["verification"]["checks"], report
     row = system.investigation(investigation)
     assert row.finished_at is not None
     return (row.finished_at - row.created_at).total_seconds()
