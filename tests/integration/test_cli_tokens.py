@@ -50,7 +50,7 @@ def test_the_list_has_no_secrets(run: Run) -> None:
 
 
 def test_an_expired_token_is_listed_as_such(run: Run, database: Database) -> None:
-    secret = create(run, "--expires-days", "0.0000001")
+    secret = create(run, "--expires-days", "0.000000001")
 
     assert "  expired 20" in run("list").stdout
     assert identify(database, secret) is None
