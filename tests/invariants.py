@@ -3,23 +3,36 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from worker.domain.states import STEPS, AgentStatus, InvestigationStatus, ToolCallStatus, step_of
+from worker.domain.states import (
+    ASIDE,
+    STEPS,
+    AgentKind,
+    AgentStatus,
+    InvestigationStatus,
+    Purpose,
+    ToolCallStatus,
+    step_of,
+)
+from worker.investigation.planning import MAX_SUB_AGENTS, MAX_WAVES
 from worker.settings import Settings
-from worker.storage import usage
+from worker.storage import children, usage
 from worker.storage.tables import (
     AgentRow,
     AlertRow,
     Base,
     DeliveryRow,
+    FindingRow,
     IncidentRow,
     InvestigationRow,
     OutboxRow,
     ReportRow,
+    SharedCallRow,
     ToolCallRow,
     TurnRow,
     UsageRow,
@@ -40,6 +53,8 @@ class Rows:
     usage: list[UsageRow]
     reports: list[ReportRow]
     deliveries: list[DeliveryRow]
+    findings: list[FindingRow]
+    shared: list[SharedCallRow]
     counted: dict[str, tuple[int, float]]
     """What budgets take each investigation to have used."""
 
@@ -47,19 +62,26 @@ class Rows:
     def live(self) -> list[InvestigationRow]:
         return [row for row in self.investigations if not InvestigationStatus(row.status).is_final]
 
+    @property
+    def subs(self) -> list[AgentRow]:
+        return [row for row in self.agents if row.kind == AgentKind.SUB]
+
 
 def read_rows(session: Session) -> Rows:
     tables = (
         IncidentRow, AlertRow, InvestigationRow, AgentRow, OutboxRow, TurnRow, ToolCallRow, UsageRow, ReportRow,
-        DeliveryRow,
+        DeliveryRow, FindingRow, SharedCallRow,
     )  # fmt: skip
     found: list[Any] = [list(session.scalars(select(t).order_by(*t.__table__.primary_key))) for t in tables]
-    sums = {key: usage.spent(session, key).counted for key in {row.investigation_id for row in found[7]}}
-    return Rows(*found, counted={key: (amount.tokens, amount.cost_usd) for key, amount in sums.items()})
+    return Rows(*found, counted={key: (tokens, usd) for key, tokens, usd in session.execute(_COUNTED)})
+
+
+_COUNTED = select(UsageRow.investigation_id, *usage.counted_sums()).where(usage.counts())
+_COUNTED = _COUNTED.group_by(UsageRow.investigation_id)
 
 
 def check_agents(rows: Rows) -> None:
-    """A step has one holder or one message that is owed, never both, never neither."""
+    """A step has one holder or one message that is owed, never both, never neither; who waits for others has none."""
     tokens = [row.claim_token for row in rows.agents if row.claim_token]
     assert len(tokens) == len(set(tokens)), "two agents are held with one token"
     owed = defaultdict(list)
@@ -78,6 +100,9 @@ def _check_agent(agent: AgentRow, owed: list[tuple[str, int]]) -> None:
     if status.is_final:
         assert (is_claimed, agent.finished_at is None, owed) == (False, False, []), f"{agent.id} is not at rest"
         return
+    if status is AgentStatus.WAITING_CHILDREN:
+        assert (agent.kind, is_claimed, owed) == (AgentKind.LEAD, False, []), f"{agent.id} does not only wait"
+        return
     assert step is not None
     assert status == (STEPS[step].running if is_claimed else STEPS[step].waiting), f"{agent.id} is {status}"
     expected = [] if is_claimed else [(step.value, agent.turn_no)]
@@ -85,12 +110,13 @@ def _check_agent(agent: AgentRow, owed: list[tuple[str, int]]) -> None:
 
 
 def check_investigations(rows: Rows, settings: Settings) -> None:
-    """Of an incident one at a time is looked into; what runs has one live agent; no limit is passed."""
+    """Of an incident one at a time is looked into; what runs has one live root agent; no limit is passed."""
     assert max(Counter(row.incident_id for row in rows.live).values(), default=0) <= 1, "an incident has two at once"
-    living = Counter(row.investigation_id for row in rows.agents if not AgentStatus(row.status).is_final)
+    roots = [row for row in rows.agents if row.parent_id is None]
+    living = Counter(row.investigation_id for row in roots if not AgentStatus(row.status).is_final)
     for row in rows.investigations:
         expected = int(row.status == InvestigationStatus.RUNNING)
-        assert living[row.id] == expected, f"{row.id} is {row.status} with {living[row.id]} live agents"
+        assert living[row.id] == expected, f"{row.id} is {row.status} with {living[row.id]} live root agents"
         assert (row.finished_at is not None) == InvestigationStatus(row.status).is_final
     running = Counter(row.user_path for row in rows.investigations if row.status == InvestigationStatus.RUNNING)
     assert running.total() <= settings.rca_max_running
@@ -119,10 +145,58 @@ def check_alerts(rows: Rows) -> None:
 
 
 def check_reports(rows: Rows) -> None:
-    """What is completed has a report, and only that; each report is owed once to each destination."""
+    """What is completed has one report, which tells of every sub-agent and is owed once to each destination."""
     completed = {row.id for row in rows.investigations if row.status == InvestigationStatus.COMPLETED}
     assert {row.investigation_id for row in rows.reports} == completed
+    for report in rows.reports:
+        sent = sorted(row.agent_no for row in rows.subs if row.investigation_id == report.investigation_id)
+        told = report.body["sub_agents"]
+        assert [one["agent_no"] for one in told] == sent, f"{report.investigation_id} does not tell of all sub-agents"
+        assert all(one["summary"] or one["missing"] for one in told)
     assert sorted(row.investigation_id for row in rows.deliveries) == sorted(completed)
+
+
+def check_sub_agents(rows: Rows) -> None:
+    """Sub-agents are few and numbered; those at work have a lead that is, those that ended before it one finding."""
+    numbers = Counter((row.investigation_id, row.agent_no) for row in rows.agents)
+    assert max(numbers.values(), default=0) <= 1, f"a number was given twice: {numbers.most_common(1)}"
+    leads, found = {row.id: row for row in rows.agents}, {row.agent_id for row in rows.findings}
+    waves = Counter((row.parent_id, row.wave_no) for row in rows.subs)
+    assert max(waves.values(), default=0) <= MAX_SUB_AGENTS
+    for sub in rows.subs:
+        lead = leads[str(sub.parent_id)]
+        assert 1 <= (sub.wave_no or 0) <= (lead.wave_no or 0) <= MAX_WAVES, f"{sub.id} is of wave {sub.wave_no}"
+        if sub.finished_at is None:
+            assert sub.id not in found, f"{sub.id} has a finding and is {sub.status}"
+            assert lead.finished_at is None or sub.cancel_requested_at, f"{sub.id} works on for a {lead.status} lead"
+        elif sub.id not in found:
+            ends = [at for at in (lead.finished_at, lead.cancel_requested_at) if at]
+            assert ends, f"{sub.id} is {sub.status} without a finding"
+            assert sub.finished_at >= min(ends), f"{sub.id} was {sub.status} without a finding"
+    assert found <= {row.id for row in rows.subs}
+
+
+def check_shared(rows: Rows) -> None:
+    """What stands for other calls is a call, of the same investigation."""
+    owners = {row.id: row.investigation_id for row in rows.agents}
+    calls = {(owners[row.agent_id], row.agent_id, row.turn_no, row.seq) for row in rows.calls}
+    assert {(row.investigation_id, row.agent_id, row.turn_no, row.seq) for row in rows.shared} <= calls
+
+
+def find_waiting(session: Session) -> set[str]:
+    """Return the leads that wait for their sub-agents."""
+    return set(session.scalars(select(AgentRow.id).where(AgentRow.status == AgentStatus.WAITING_CHILDREN)))
+
+
+def check_swept(session: Session, waited: set[str], *, since: datetime) -> None:
+    """Of the leads that waited before a sweep only those wait on that have an awaited sub-agent at work.
+
+    `since` is a time before the sweep.
+    """
+    row = AgentRow
+    awaited = select(row.parent_id).where(row.finished_at.is_(None), row.deadline_at > since - children.LATE)
+    in_vain = (waited & find_waiting(session)) - set(session.scalars(awaited))
+    assert not in_vain, f"{in_vain} wait for nobody"
 
 
 def check_turns(rows: Rows) -> None:
@@ -142,14 +216,16 @@ def check_usage(rows: Rows) -> None:
     held = {(row.id, row.claim_token) for row in rows.agents}
     paid = Counter((r.agent_id, r.turn_no, r.purpose) for r in rows.usage if r.outcome == usage.OK)
     assert max(paid.values(), default=0) <= 1, f"paid more than once: {paid.most_common(1)}"
+    taken = {(row.agent_id, row.turn_no, row.purpose) for row in rows.turns}
+    assert {key for key in paid if Purpose(key[2]) not in ASIDE} <= taken, "what was paid for is not stored"
     sums: defaultdict[str, list[float]] = defaultdict(lambda: [0, 0.0])
     for row in rows.usage:
         if row.outcome == usage.RESERVED and (row.agent_id, row.claim_token) not in held:
             continue
         sums[row.investigation_id][0] += row.counted_tokens or 0
         sums[row.investigation_id][1] += row.counted_cost_usd or 0.0
-    for investigation_id, (tokens, cost_usd) in rows.counted.items():
-        expected = sums[investigation_id]
+    for investigation_id in {*sums, *rows.counted}:
+        (tokens, cost_usd), expected = rows.counted.get(investigation_id, (0, 0.0)), sums[investigation_id]
         assert tokens == expected[0], f"{investigation_id} counts {tokens} tokens, not {expected[0]:g}"
         assert abs(cost_usd - expected[1]) < 1e-9
 
@@ -164,21 +240,37 @@ class Written:
         final = [row for row in rows.investigations if InvestigationStatus(row.status).is_final]
         calls = [row for row in rows.calls if ToolCallStatus(row.status).is_final]
         paid = [row for row in rows.usage if row.outcome != usage.RESERVED]
-        now = dict(_contents((*final, *calls, *rows.turns, *rows.reports, *paid)))
+        now = dict(_contents((*final, *calls, *rows.turns, *rows.reports, *paid, *rows.findings)))
+        now |= dict(_gone_on_with(rows))
         for key, content in self._known.items():
             assert now.get(key) == content, f"{key} was {content}, is {now.get(key)}"
         self._known = now
 
 
-_SHIFTED = {"created_at", "admitted_at", "deadline_at"}
+_SHIFTED = {
+    "investigations": {"created_at", "admitted_at", "deadline_at"},
+    "tool_calls": {"finished_at"},
+    "llm_usage": {"created_at"},
+}
 """Times that a test moves to let time pass."""
+
+
+def _gone_on_with(rows: Rows) -> Iterable[tuple[tuple[Any, ...], str]]:
+    """Yield the findings that each lead has gone on with after each of its waves."""
+    in_time = {row.agent_id for row in rows.findings if not row.is_late}
+    for lead in rows.agents:
+        is_waiting = lead.status == AgentStatus.WAITING_CHILDREN
+        for wave_no in range(1, (lead.wave_no or 0) + (not is_waiting)):
+            wave = [row.id for row in rows.subs if (row.parent_id, row.wave_no) == (lead.id, wave_no)]
+            yield ("gone on", lead.id, wave_no), str(sorted(in_time & set(wave)))
 
 
 def _contents(rows: Iterable[Base]) -> Iterable[tuple[tuple[Any, ...], str]]:
     for row in rows:
         table = row.__table__
         key = (table.name, *(getattr(row, c.name) for c in table.primary_key))  # type: ignore[attr-defined]  # a Table
-        yield key, repr({c.name: getattr(row, c.name) for c in table.columns if c.name not in _SHIFTED})
+        shifted = _SHIFTED.get(table.name, set())  # type: ignore[attr-defined]  # a Table
+        yield key, repr({c.name: getattr(row, c.name) for c in table.columns if c.name not in shifted})
 
 
 def check_all(rows: Rows, settings: Settings) -> None:
@@ -186,5 +278,7 @@ def check_all(rows: Rows, settings: Settings) -> None:
     check_investigations(rows, settings)
     check_alerts(rows)
     check_reports(rows)
+    check_sub_agents(rows)
+    check_shared(rows)
     check_turns(rows)
     check_usage(rows)

@@ -65,10 +65,8 @@ def after_failure(services: Services, claim: Claim, part: Part, error: WorkerErr
 
 
 def dispatch(session: Session, claim: Claim, plan: Plan, staff: Staff) -> list[WakeUp]:
-    """Create the plan's sub-agents, unless the lead was cancelled meanwhile."""
+    """Create the plan's sub-agents. Where the lead was cancelled meanwhile a retry begins them."""
     lead = session.get_one(AgentRow, claim.agent.id)
-    if lead.status != AgentStatus.WAITING_CHILDREN:
-        return []
     lead.note = lead.note or f"triage chose {len(plan.sub_agents)} sub-agents: {plan.reason}"
     routes = investigations.pinned_routes(session, lead.investigation_id)
     wave = []

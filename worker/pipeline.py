@@ -124,7 +124,7 @@ def _turn(services: Services, claim: Claim) -> None:
     request = messages.build_request(part.draft, budget.Bound(budget.Stage.OPEN))
     next_ask = budgeting.expect(services, claim, part.purpose, route=part.agent.route, request=request)
     bound = budgeting.reserve(services, claim, next_ask)
-    if bound.is_of_day and not part.transcript.turns:
+    if bound.is_of_day and claim.agent.turn_no == 1:
         _queue_again(services, claim, next_ask)
         return
     bound = turning.narrowed(services, part, bound)

@@ -22,6 +22,7 @@ from tests.orchestra import (
     write_two_sources,
 )
 from worker import pipeline
+from worker.domain.conversation import Usage
 from worker.domain.incident import Severity
 from worker.domain.report import Report
 from worker.domain.states import AgentKind, AgentStatus, InvestigationStatus
@@ -196,6 +197,17 @@ def test_a_triage_that_fails_leaves_it_to_one_agent_and_says_why(open_orchestrat
     report = report_of(services, investigate(services))
 
     assert any("triage failed" in note for note in report.notes)
+
+
+def test_one_agent_whose_triage_is_paid_for_does_not_wait_for_another_day(open_orchestrated: Open) -> None:
+    alone = calls_tools(("triage", {"approach": "single", "reason": "one service"}))
+    dear = alone.model_copy(update={"usage": Usage(input_tokens=26_000, output_tokens=10)})
+    model = Orchestra({"lead": [dear], "single": [submits_report()]})
+    services = open_orchestrated(model, rca_day_tokens=30_000)
+
+    report = report_of(services, investigate(services))
+
+    assert report.partial == "the fleet's budget of 30000 tokens a day is spent"
 
 
 def test_two_bad_plans_leave_it_to_one_agent(open_orchestrated: Open) -> None:

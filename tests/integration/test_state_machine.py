@@ -1,35 +1,39 @@
 """Whatever befalls workers, queue, provider and budgets in whatever order: nothing is lost, done twice, or stuck."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
+from math import ceil
+from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from fakeredis import FakeRedis
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import delete, text
 from sqlalchemy.event import listen
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
-from tests.builders import build_services, close_services, incident, queue_of, submits_report
-from tests.fakes import calls_tools, says
-from tests.invariants import Rows, Written, check_all, read_rows
+from tests.builders import build_services, close_services, incident, queue_of
+from tests.invariants import Rows, Written, check_all, check_swept, find_waiting, read_rows
+from tests.orchestra import CASE, ENABLED, write_two_sources
+from tests.watched import SHORT, SHORTER, Play, WatchedModel, play_alone, play_together
 from tests.workers import NEVER, Process
 from worker import delivering, pipeline
-from worker.domain.conversation import ModelAnswer, ModelRequest, Route
 from worker.domain.incident import IncidentEvent
-from worker.domain.states import DeliveryStatus
-from worker.errors import DeliveryPostponedError, ProviderAuthError, ProviderUnavailableError, UserError
+from worker.domain.states import AgentStatus, DeliveryStatus
+from worker.errors import DeliveryPostponedError, UserError
 from worker.intake.events import Offer
 from worker.reporting.destinations.port import Parcel
 from worker.services import Services
-from worker.storage import usage
-from worker.storage.tables import Base, TurnRow
+from worker.storage import children, usage
+from worker.storage.database import database_now
+from worker.storage.tables import AgentRow, Base
 from worker.sweeper import Sweeper
 
 Intervention = Callable[[Services, str], str | None]
@@ -45,15 +49,9 @@ PATIENT = {"rca_max_tokens": 1_000_000, "rca_day_tokens": None, "rca_max_turns":
 ROUNDS_TO_REST, ROUND_S = 40, 301
 LEASE_S = 5
 """A little more than a lease."""
-SHORT = "disk is full"
-MOODS = {
-    "well": None,
-    "away": ProviderUnavailableError("refused"),
-    "defective": ZeroDivisionError("a defect"),
-    "refusing": ProviderAuthError("the key was rejected"),
-}
 AGED = {
-    "agents": ("lease_until", "not_before", "deadline_at", "outage_since"),
+    "agents": ("created_at", "lease_until", "not_before", "deadline_at", "outage_since"),
+    "tool_calls": ("finished_at",),
     "outbox": ("publish_at",),
     "leases": ("until",),
     "incidents": ("last_seen_at",),
@@ -63,48 +61,13 @@ AGED = {
 }
 
 
-class WatchedModel:
-    """Answers by the turn, in the mood that it is in, and notes every call that should not have been made."""
+@dataclass(frozen=True)
+class Cast:
+    """Who plays, under which settings, and what the alerts are labelled with."""
 
-    def __init__(self) -> None:
-        self.mood = "well"
-        self.faults: list[str] = []
-        self.services: Services | None = None
-
-    def ask(self, request: ModelRequest, *, route: Route, timeout_s: float) -> ModelAnswer:
-        asking = structlog.contextvars.get_contextvars()
-        agent, turn_no = str(asking["agent"]), int(asking["turn_no"])
-        is_judge = request.forced_tool == "decide_commands"
-        self._watch(agent, turn_no, is_judge=is_judge)
-        error = MOODS[self.mood]
-        if error is not None:
-            raise error
-        return _judge(request) if is_judge else _answer(request, agent, turn_no)
-
-    def _watch(self, agent: str, turn_no: int, *, is_judge: bool) -> None:
-        assert self.services is not None
-        with self.services.database.transaction() as session:
-            if not is_judge and session.get(TurnRow, (agent, turn_no)) is not None:
-                self.faults.append(f"{agent} was asked for turn {turn_no} again")
-            found = "SELECT cancel_requested_at FROM agents WHERE id = :agent"
-            if session.execute(text(found), {"agent": agent}).scalar() is not None:
-                self.faults.append(f"{agent} asked after it was cancelled")
-
-
-def _answer(request: ModelRequest, agent: str, turn_no: int) -> ModelAnswer:
-    is_short = any(SHORT in str(message) for message in request.messages[:2])
-    if turn_no > 2 or is_short:
-        return submits_report()
-    commands = [f"frobnicate --{word} {agent}" for word in ("judged", "harmful")] if turn_no == 1 else []
-    judged = [("run_command", {"command": command, "purpose": "to see"}) for command in commands]
-    return calls_tools(("read_artifact", {"id": f"art_{turn_no}"}), ("read_artifact", {"id": "art_other"}), *judged)
-
-
-def _judge(request: ModelRequest) -> ModelAnswer:
-    asked = json.loads(str(request.messages[-1].text))["commands"]  # type: ignore[union-attr]  # the user's message
-    verdicts = ["deny" if "harmful" in one["command"] else "allow" for one in asked]
-    decisions = [{"id": o["id"], "verdict": v, "reason": "seen"} for o, v in zip(asked, verdicts, strict=True)]
-    return says(json.dumps({"decisions": decisions}))
+    play: Play
+    settings: dict[str, Any] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
 
 
 class MoodyDestination:
@@ -121,9 +84,10 @@ class MoodyDestination:
 class House:
     """An installation of two worker processes on one database; nothing in it happens by itself."""
 
-    def __init__(self, url: str) -> None:
-        self.model, self.destination, self.redis = WatchedModel(), MoodyDestination(), FakeRedis()
-        self._built = [build_services(url, self.model, **SETTINGS) for _ in range(2)]
+    def __init__(self, url: str, cast: Cast, logs: list[EventDict]) -> None:
+        self.model, self.destination, self.redis = WatchedModel(cast.play), MoodyDestination(), FakeRedis()
+        self.labels, self.logs = cast.labels, logs
+        self._built = [build_services(url, self.model, **SETTINGS, **cast.settings) for _ in range(2)]
         self.model.services = self._built[0]
         if url.startswith("sqlite"):
             for services in self._built:
@@ -148,6 +112,12 @@ class House:
         self.queue.deliveries.clear()
         self.model.mood, self.destination.is_well = "well", True
         self.model.faults.clear()
+        self.logs.clear()
+
+    def find_crashes(self) -> list[str]:
+        """Return the defects that steps came upon, but for the one that is played."""
+        errors = [entry["error"] for entry in self.logs if entry["event"] == "step_crashed"]
+        return [error for error in errors if error != "ZeroDivisionError"]
 
     def let_time_pass(self, seconds: int) -> None:
         """Make every row so much older."""
@@ -171,7 +141,7 @@ def _be_quick(connection: Any, _record: Any) -> None:
 
 EVENTS = st.builds(
     incident,
-    title=st.sampled_from(["checkout is slow", SHORT, f"{SHORT}er"]),
+    title=st.sampled_from(["checkout is slow", SHORT, SHORTER]),
     service=st.sampled_from([None, "checkout", "payment"]),
     severity=st.sampled_from(["critical", "medium", "info"]),
     user_path=st.sampled_from(["/a", "/b", "/a/x"]),
@@ -182,6 +152,7 @@ WHICH = st.integers(0, 7)
 """One of several; there may be fewer."""
 STOPS = st.sampled_from([2, 3, 3, 4, 4, 5])
 """The transaction before which a step stands still: the fourth of a turn and the third of a report are its commit."""
+AGENT_NO = st.integers(1, 4)
 
 
 class Disorder(RuleBasedStateMachine):
@@ -213,7 +184,8 @@ class Disorder(RuleBasedStateMachine):
 
     @rule(which=WHICH, events=st.lists(EVENTS, min_size=1, max_size=3))
     def alerts_arrive(self, which: int, events: list[IncidentEvent]) -> None:
-        offers = [Offer(event, "test") for event in events]
+        labelled = [event.model_copy(update={"labels": self.house.labels}) for event in events]
+        offers = [Offer(event, "test") for event in labelled]
         accepted = pipeline.accept_many(self._process(which).services, offers)
         for event, one in zip(events, accepted, strict=True):
             if one.investigation_id:  # an end of which nobody knew the beginning has none
@@ -259,16 +231,18 @@ class Disorder(RuleBasedStateMachine):
     @rule(which=WHICH, message=WHICH, stops_before=STOPS, is_retried=st.booleans())
     def a_step_is_cancelled(self, which: int, message: int, stops_before: int, *, is_retried: bool) -> None:
         """A cancel comes while it is under way, and perhaps another attempt is wanted then."""
-        agent = self._deliver(which, message, stops_before=stops_before)
+        agent = self._find_agent(self._deliver(which, message, stops_before=stops_before))
         if agent is None:
             return
-        investigation = next((row.investigation_id for row in self._rows().agents if row.id == agent), None)
-        if investigation is None:
-            return  # it was queued again
-        self._intervene(pipeline.cancel, investigation)
+        self._intervene(pipeline.cancel, agent.investigation_id)
         self._process(which).go_on(-1)
         if is_retried:
-            self._intervene(pipeline.retry, investigation)
+            self._intervene(pipeline.retry, agent.investigation_id)
+
+    def _find_agent(self, agent_id: str | None) -> AgentRow | None:
+        """Return the agent as it stands; None for no agent, and for one whose investigation was queued again."""
+        with self.house.services[0].database.transaction() as session:
+            return session.get(AgentRow, agent_id) if agent_id else None
 
     @rule(which=WHICH, message=WHICH, stops_before=STOPS)
     def a_worker_is_lost(self, which: int, message: int, stops_before: int) -> None:
@@ -316,7 +290,11 @@ class Disorder(RuleBasedStateMachine):
     def a_sweeper_makes_its_round(self, which: int) -> None:
         sweeper = Sweeper(self._process(which).services, self.house.redis)
         sweeper._holder = f"process {which % 2}"
-        sweeper.sweep()
+        with self.house.services[0].database.transaction() as session:
+            waited, since = find_waiting(session), database_now(session)
+        if sweeper.sweep():
+            with self.house.services[0].database.transaction() as session:
+                check_swept(session, waited, since=since)
 
     @rule(mood=st.sampled_from(["well", "well", "away", "defective", "refusing"]))
     def the_provider_changes(self, mood: str) -> None:
@@ -360,6 +338,7 @@ class Disorder(RuleBasedStateMachine):
         self.written.check(rows)
         assert set(self.investigations) <= {row.id for row in rows.investigations}
         assert self.house.model.faults == []
+        assert self.house.find_crashes() == []
 
     def _rows(self) -> Rows:
         with self.house.services[0].database.transaction() as session:
@@ -392,20 +371,66 @@ class Disorder(RuleBasedStateMachine):
         rows = self._rows()
         is_paid = all(row.outcome != usage.RESERVED for row in rows.usage)
         is_sent = all(DeliveryStatus(row.status).is_final for row in rows.deliveries)
-        return is_paid and is_sent and not (rows.live or rows.outbox)
+        is_asleep = all(AgentStatus(row.status).is_final for row in rows.agents)
+        return is_paid and is_sent and is_asleep and not (rows.live or rows.outbox)
+
+
+class OrchestratedDisorder(Disorder):
+    """The same where leads send sub-agents, each of which may be ended alone."""
+
+    @rule(which=WHICH, agent_no=AGENT_NO)
+    def a_sub_agent_is_cancelled(self, which: int, agent_no: int) -> None:
+        if self.investigations:
+            self._cancel_agent(self.investigations[which % len(self.investigations)], agent_no)
+
+    @rule(which=WHICH, message=WHICH, stops_before=STOPS)
+    def an_agent_is_cancelled(self, which: int, message: int, stops_before: int) -> None:
+        """A cancel of it alone comes while its step is under way; a lead is not ended so."""
+        agent = self._find_agent(self._deliver(which, message, stops_before=stops_before))
+        if agent is not None:
+            self._cancel_agent(agent.investigation_id, agent.agent_no)
+            self._process(which).go_on(-1)
+
+    @rule(which=WHICH, message=WHICH, stops_before=STOPS)
+    def somebody_begins_again(self, which: int, message: int, stops_before: int) -> None:
+        """An investigation is cancelled and tried again at once, though a step of it may still be under way."""
+        agent = self._find_agent(self._deliver(which, message, stops_before=stops_before))
+        if agent is not None:
+            self._intervene(pipeline.cancel, agent.investigation_id)
+            self._intervene(pipeline.retry, agent.investigation_id)
+
+    @rule(which=WHICH, message=WHICH, stops_before=STOPS)
+    def a_step_comes_too_late(self, which: int, message: int, stops_before: int) -> None:
+        """The time of its agent is up while it is under way: whoever waited for it goes on, and then it ends."""
+        agent = self._find_agent(self._deliver(which, message, stops_before=stops_before))
+        if agent is not None and agent.finished_at is None:
+            left = agent.deadline_at - datetime.now(UTC)
+            self.time_passes(max(ceil((left + children.LATE).total_seconds()), 1), which + 1)
+            self._deliver(which + 1, -1)
+            self._process(which).go_on(-1)
+
+    def _cancel_agent(self, investigation_id: str, agent_no: int) -> None:
+        with suppress(UserError):
+            pipeline.cancel_agent(self.house.services[0], investigation_id, agent_no=agent_no)
 
 
 @pytest.fixture
-def house(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+def open_house(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Cast], House]]:
     monkeypatch.setattr(pipeline, "MAX_PARALLEL_CALLS", 1)  # so that the same happens when an example is run again
-    found = House(database_url)
-    yield found
-    found.close()
+    opened: list[House] = []
+    with capture_logs() as logs:
+
+        def build(cast: Cast) -> House:
+            opened.append(House(database_url, cast, logs))
+            return opened[-1]
+
+        yield build
+    for house in opened:
+        house.close()
 
 
-def test_nothing_is_lost_done_twice_or_stuck(house: House, database_url: str) -> None:
-    """Examples are the same at each run; `--hypothesis-seed` and a larger number look further."""
-    examples = 45 if database_url.startswith("sqlite") else 12
+def _run(machine: Callable[[], RuleBasedStateMachine], *, examples: int) -> None:
+    """Run examples that are the same at each run; `--hypothesis-seed` and a larger number look further."""
     bounds = settings(
         max_examples=examples,
         stateful_step_count=30,
@@ -416,4 +441,22 @@ def test_nothing_is_lost_done_twice_or_stuck(house: House, database_url: str) ->
         print_blob=True,
         suppress_health_check=list(HealthCheck),
     )
-    run_state_machine_as_test(partial(Disorder, house), settings=bounds)  # type: ignore[arg-type]  # makes a Disorder
+    run_state_machine_as_test(machine, settings=bounds)  # type: ignore[arg-type]  # makes a machine
+
+
+def test_nothing_is_lost_done_twice_or_stuck(open_house: Callable[[Cast], House], database_url: str) -> None:
+    house = open_house(Cast(play_alone))
+    _run(partial(Disorder, house), examples=45 if database_url.startswith("sqlite") else 12)
+
+
+def test_no_sub_agent_is_lost_asked_twice_or_waited_for_in_vain(
+    open_house: Callable[[Cast], House], database_url: str, tmp_path: Path
+) -> None:
+    together = {
+        **ENABLED,
+        "rca_recorded_root": write_two_sources(tmp_path),
+        "rca_verify": None,
+        "rca_tool_timeout_s": 1,
+    }
+    house = open_house(Cast(play_together, together, {"recorded_case": CASE}))
+    _run(partial(OrchestratedDisorder, house), examples=30 if database_url.startswith("sqlite") else 9)

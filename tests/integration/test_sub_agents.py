@@ -32,13 +32,14 @@ from worker.domain.states import AgentKind, AgentStatus, InvestigationStatus, St
 from worker.domain.transcript import Claim, ToolCall
 from worker.errors import ProviderUnavailableError
 from worker.services import Services
-from worker.storage import agents, children, findings, investigations, sharing, transcripts
+from worker.storage import agents, children, findings, investigations, reports, sharing, transcripts
 from worker.storage.tables import AgentRow, Base, FindingRow, OutboxRow, SharedCallRow, ToolCallRow, TurnRow
 from worker.sweeper import Sweeper
 
 Open = Callable[..., Services]
 LEASE = timedelta(seconds=30)
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+LATE = "it was still at work when the time of its wave ran out"
 TIMES = 4
 LOOK = ToolCall(1, "a1e1.1", "call_1", "rank_metric_changes", {}, ToolCallStatus.ALLOWED)
 
@@ -101,7 +102,12 @@ def claim(services: Services, agent_id: str, step: Step = Step.TURN) -> Claim:
 def reasons(services: Services) -> dict[str, str | None]:
     with services.database.transaction() as session:
         investigation_id = session.scalars(select(AgentRow.investigation_id)).first()
-        return {c.assignment.role: c.missing for c in findings.of_investigation(session, str(investigation_id))}
+    return reasons_of(services, str(investigation_id))
+
+
+def reasons_of(services: Services, investigation_id: str) -> dict[str, str | None]:
+    with services.database.transaction() as session:
+        return {c.assignment.role: c.missing for c in findings.of_investigation(session, investigation_id)}
 
 
 def test_children_and_their_messages_are_there_in_one_commit(open_orchestrated: Open) -> None:
@@ -258,6 +264,80 @@ def test_a_cancelled_investigation_takes_its_sub_agents_along(open_orchestrated:
         row = investigations.get(session, running.agent.investigation_id)
     assert row.status == InvestigationStatus.CANCELLED
     assert rows_of(services, FindingRow) == []
+
+
+def begin_again(services: Services, investigation_id: str) -> dict[int, AgentRow]:
+    """Cancel the investigation, try it again at once, and return the new agents by their numbers."""
+    pipeline.cancel(services, investigation_id)
+    queue_of(services).take()
+    resumed = pipeline.retry(services, investigation_id)
+    return {a.agent_no: a for a in rows_of(services, AgentRow) if a.investigation_id == resumed}
+
+
+def test_a_sub_agent_still_at_work_is_begun_again_where_it_stands(open_orchestrated: Open) -> None:
+    model = Orchestra({"lead": [sends(RUNTIME), submits_report()], RUNTIME: [LOOKS, finds()]})
+    services = open_orchestrated(model)
+    (sub,) = fan_out(services)
+    pipeline.take_turn(services, sub.id, 1)
+    acting = claim(services, sub.id, Step.ACT)
+
+    again = begin_again(services, acting.agent.investigation_id)
+    drain(services)
+
+    assert again[1].status == AgentStatus.READY_TO_ACT
+    assert model.asked[RUNTIME, 2] == 1
+    assert {a.status for a in rows_of(services, AgentRow) if a.id in {again[0].id, again[1].id}} == {AgentStatus.DONE}
+
+
+def test_a_plan_that_comes_with_a_cancel_is_followed_by_the_retry(open_orchestrated: Open) -> None:
+    services = open_orchestrated(model := orchestra(ERRORS, RUNTIME))
+    accepted = pipeline.accept(services, orchestrated_incident(), via="test")
+    model.before("lead", lambda: pipeline.cancel(services, accepted.investigation_id))
+    pipeline.take_turn(services, lead_of(services).id, 1)
+    model.before("lead", lambda: None)
+    assert {a.status for a in rows_of(services, AgentRow)} == {AgentStatus.CANCELLED}
+
+    resumed = pipeline.retry(services, accepted.investigation_id)
+    drain(services)
+
+    with services.database.transaction() as session:
+        report = reports.get(session, resumed)
+    assert [(s.role, s.missing) for s in report.sub_agents] == [(ERRORS, None), (RUNTIME, None)]
+    assert model.asked["lead", 1] == 1
+
+
+def test_a_finding_that_comes_with_a_cancel_counts_in_the_retry(open_orchestrated: Open) -> None:
+    services = open_orchestrated(model := orchestra(RUNTIME))
+    (sub,) = fan_out(services)
+    model.before(RUNTIME, lambda: pipeline.cancel(services, sub.investigation_id))
+    pipeline.take_turn(services, sub.id, 1)
+
+    resumed = pipeline.retry(services, sub.investigation_id)
+    sweep(services)
+    drain(services)
+
+    with services.database.transaction() as session:
+        report = reports.get(session, resumed)
+    assert [(s.summary, s.missing) for s in report.sub_agents] == [(f"{RUNTIME} found it.", None)]
+    assert model.asked[RUNTIME, 1] == 1
+
+
+def test_a_late_sub_agent_is_not_begun_again(open_orchestrated: Open) -> None:
+    services = open_orchestrated(model := orchestra(ERRORS, RUNTIME))
+    first, second = fan_out(services)
+    pipeline.take_turn(services, second.id, 1)
+    claim(services, first.id)
+    set_agent(services, first.id, deadline_at=LONG_AGO)
+    with services.database.transaction() as session:
+        children.rejoin_all(session)
+
+    again = begin_again(services, first.investigation_id)
+    sweep(services)
+    drain(services)
+
+    assert (again[0].status, again[0].turn_no) == (AgentStatus.READY, 2)
+    assert model.asked[ERRORS, 1] == 0
+    assert reasons_of(services, again[0].investigation_id)[ERRORS] == LATE
 
 
 def test_a_revoked_message_of_a_sub_agent_cancels_it_alone(open_orchestrated: Open) -> None:

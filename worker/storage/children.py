@@ -12,7 +12,7 @@ from worker.domain.ids import new_id
 from worker.domain.orchestration import Brief
 from worker.domain.states import AgentKind, AgentStatus
 from worker.domain.transcript import Agent
-from worker.storage import outbox
+from worker.storage import endings, outbox
 from worker.storage.database import database_now
 from worker.storage.outbox import WakeUp
 from worker.storage.tables import AgentRow
@@ -32,7 +32,7 @@ class Child:
 
 
 def create(session: Session, lead: AgentRow, children: Sequence[Child]) -> list[WakeUp]:
-    """Add a wave of sub-agents and owe the message of each one's first turn."""
+    """Add a wave of sub-agents and owe the message of each one's first turn; with an ended lead they end at once."""
     now = database_now(session)
     highest = select(func.max(AgentRow.agent_no)).where(AgentRow.investigation_id == lead.investigation_id)
     first_no = 1 + (session.scalar(highest) or 0)
@@ -41,11 +41,15 @@ def create(session: Session, lead: AgentRow, children: Sequence[Child]) -> list[
     rows = []
     for agent_no, child in enumerate(children, first_no):
         row = _row(lead, child, agent_no)
+        row.status, row.finished_at = (AgentStatus.READY, None) if lead.finished_at is None else (lead.status, now)
         row.not_before = row.created_at = now
         row.deadline_at = min(until, now + timedelta(seconds=child.brief.max_seconds))
         rows.append(row)
     session.add_all(rows)
     session.flush()
+    for row in rows:
+        if row.finished_at is not None:
+            endings.note(session, row)
     return [wake_up for row in rows if (wake_up := outbox.owe(session, row, now))]
 
 
@@ -102,7 +106,6 @@ def _row(lead: AgentRow, child: Child, agent_no: int) -> AgentRow:
         agent_no=agent_no,
         kind=AgentKind.SUB,
         role=child.brief.assignment.role,
-        status=AgentStatus.READY,
         turn_no=1,
         nonce=new_id("n")[-12:],
         route=child.route.model_dump(mode="json"),

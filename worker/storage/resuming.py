@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from worker.domain.ids import new_id
-from worker.domain.states import AgentKind, AgentStatus
+from worker.domain.states import STEPS, AgentKind, AgentStatus, step_of
 from worker.storage import children, endings, outbox, transcripts
 from worker.storage.database import database_now
 from worker.storage.outbox import WakeUp
@@ -18,7 +18,8 @@ CARRIED = ("agent_no", "kind", "role", "turn_no", "nonce", "partial", "wave_no",
 def resume(session: Session, agent: AgentRow, investigation: InvestigationRow) -> list[WakeUp]:
     """Give a new agent what its predecessor has done: rows are copied, the old ones stay.
 
-    A lead's sub-agents come along: those with a finding as they are, the others go on from where they stood.
+    A lead's sub-agents come along: those with a finding as they are, the others go on from where they stood, or end
+    where the lead has gone on without them.
     """
     row = AgentRow
     of_before = select(row).where(row.investigation_id == investigation.retry_of, row.parent_id.is_(None))
@@ -29,7 +30,7 @@ def resume(session: Session, agent: AgentRow, investigation: InvestigationRow) -
     _carry(session, agent, earlier)
     agent.status = earlier.resume_status or AgentStatus.READY
     session.flush()
-    before = select(row).where(row.parent_id == earlier.id).order_by(row.agent_no)
+    before = select(row).where(row.parent_id == earlier.id).order_by(row.agent_no).with_for_update()  # some still run
     resumed = [_resume_child(session, agent, child) for child in session.scalars(before).all()]
     return [wake_up for wake_up in resumed if wake_up]
 
@@ -54,15 +55,17 @@ def _resume_child(session: Session, lead: AgentRow, earlier: AgentRow) -> WakeUp
     found, now = session.get(FindingRow, earlier.id), database_now(session)
     left = (lead.deadline_at - now) * children.SHARE_OF_TIME
     max_seconds = timedelta(seconds=(earlier.brief or {}).get("max_seconds", 0))
+    is_awaited = lead.status == AgentStatus.WAITING_CHILDREN and lead.wave_no == earlier.wave_no
     child = AgentRow(
         id=new_id("agt"),
         investigation_id=lead.investigation_id,
         parent_id=lead.id,
-        status=earlier.status if found else earlier.resume_status or AgentStatus.READY,
+        status=earlier.status if found else _stood_at(earlier),
         route=earlier.route,
         judge_route=lead.judge_route,
         not_before=now,
         deadline_at=now + min(left, max_seconds),
+        cancel_requested_at=None if found or is_awaited else now,
         attempts=0,
         losses=0,
         created_at=now,
@@ -75,7 +78,14 @@ def _resume_child(session: Session, lead: AgentRow, earlier: AgentRow) -> WakeUp
     if found is None:
         return outbox.owe(session, child, now)
     values = {"investigation_id": lead.investigation_id, "body": found.body, "reason": found.reason}
-    session.add(FindingRow(agent_id=child.id, is_late=found.is_late, created_at=now, **values))
+    is_late = found.is_late and not is_awaited  # what came with the end of an attempt is in time for the next
+    session.add(FindingRow(agent_id=child.id, is_late=is_late, created_at=now, **values))
     session.flush()
     endings.note(session, child)
     return None
+
+
+def _stood_at(earlier: AgentRow) -> AgentStatus:
+    """Return where a sub-agent goes on from that was ended before its end, or is still at work."""
+    step = step_of(AgentStatus(earlier.status))
+    return STEPS[step].waiting if step else AgentStatus(earlier.resume_status or AgentStatus.READY)
