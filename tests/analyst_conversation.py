@@ -13,6 +13,7 @@ from worker.domain.conversation import (
     ToolDefinition,
     ToolMessage,
     ToolRequest,
+    UserMessage,
 )
 from worker.domain.incident import IncidentEvent, TimeWindow
 from worker.domain.report import Submission
@@ -84,18 +85,24 @@ def calls(*edges: tuple[str, str]) -> dict[str, Any]:
 
 @dataclass
 class Conversation:
-    """Grows by results; every result is a turn of its own."""
+    """Grows by results; every result is a turn of its own. `more` are tools offered with their schemas."""
 
     service: str | None = "shop"
     title: str = "shop is slow"
     offered: tuple[str, ...] = BUILT_IN
+    more: tuple[ToolDefinition, ...] = ()
+    ending: ToolDefinition = SUBMIT
+    forced: str | None = None
+    sources: dict[str, str] = field(default_factory=dict)
+    task: str = ""
     messages: list[Message] = field(default_factory=list)
     turn_no: int = 0
 
     def __post_init__(self) -> None:
         event = IncidentEvent(title=self.title, service=self.service, started_at=STARTED_AT)
         window = TimeWindow(start=STARTED_AT - timedelta(hours=1), end=STARTED_AT + timedelta(minutes=30))
-        self.messages += opening(event, window, {})
+        self.messages += opening(event, window, self.sources)
+        self.messages += [UserMessage(text=self.task)] if self.task else []
 
     def told(self, tool: str, content: Any, *, arguments: dict[str, Any] | None = None) -> "Conversation":
         return self.said(tool, json.dumps(content, separators=(",", ":")), arguments=arguments)
@@ -116,7 +123,9 @@ class Conversation:
     def request(self, *, is_last: bool = False) -> ModelRequest:
         names = () if is_last else self.offered
         tools = tuple(ToolDefinition(name=n, description=n, parameters={"type": "object"}) for n in names)
-        return ModelRequest(messages=tuple(self.messages), tools=(*tools, SUBMIT))
+        more = () if is_last else self.more
+        forced = self.ending.name if is_last else self.forced
+        return ModelRequest(messages=tuple(self.messages), tools=(*tools, *more, self.ending), forced_tool=forced)
 
     def record(self) -> Record:
         return read_conversation(self.request())

@@ -19,7 +19,7 @@ _BUILT_IN = frozenset(
     {
         "list_entities", "query_metrics", "rank_metric_changes", "search_logs", "rank_log_patterns", "find_traces",
         "rank_edge_latency", "list_changes", "show_topology", "read_artifact", "submit_report", "run_command",
-        "query_sql", "http_get", "search_runbooks", "past_incidents",
+        "query_sql", "http_get", "search_runbooks", "past_incidents", "submit_finding", "triage", "dispatch",
     }
 )  # fmt: skip
 _READER = "read_artifact"

@@ -19,6 +19,18 @@ _BROAD: tuple[Call, ...] = (
     ("show_topology", {}),
 )
 EXPECTED_TOOLS = tuple(name for name, _ in _BROAD)
+KINDS = {
+    "rank_metric_changes": "metrics",
+    "query_metrics": "metrics",
+    "rank_edge_latency": "traces",
+    "find_traces": "traces",
+    "rank_log_patterns": "logs",
+    "search_logs": "logs",
+    "list_changes": "changes",
+    "show_topology": "topology",
+}
+"""The kind of source a tool asks."""
+_MEASURE = "rank_metric_changes"
 _SUSPECTS = 3
 _MOST_PLACES = 12
 _MOST_DRILLS = 2
@@ -37,6 +49,8 @@ def next_calls(record: Record, seen: Observations, ranking: Ranking) -> list[Cal
 
 def _opening(record: Record) -> Iterator[Call]:
     yield from ((name, arguments) for name, arguments in _BROAD if name in record.offered)
+    if _MEASURE in record.offered:
+        yield from (_measure(entity) for entity in record.focus)
     for name, schema in record.offered.items():
         if not is_built_in(name) and not schema.get("required"):
             yield name, {}
@@ -47,8 +61,8 @@ def _drilling(record: Record, seen: Observations, ranking: Ranking) -> Iterator[
     rounds = len({r.evidence_id.partition(".")[0] for r in record.results})
     if rounds > _MOST_DRILLS:
         return
-    suspects = [h.entity for h in ranking.hypotheses[:_SUSPECTS]]
-    calls = [("rank_metric_changes", {"entity": e, "limit": 25}) for e in _places(record, seen, suspects)]
+    suspects = _suspects(ranking)
+    calls = [_measure(entity) for entity in find_places(record, seen, ranking)]
     calls += _earlier_reference(record) if not ranking.symptoms else []
     calls += [("query_metrics", {"entity": e}) for e in suspects[:1]]
     calls += [("search_logs", {"entity": e, "level": "error", "limit": 20}) for e in suspects[:2]]
@@ -57,10 +71,18 @@ def _drilling(record: Record, seen: Observations, ranking: Ranking) -> Iterator[
     yield from ((name, arguments) for name, arguments in calls if name in record.offered)
 
 
-def _places(record: Record, seen: Observations, suspects: list[str]) -> list[str]:
+def _suspects(ranking: Ranking) -> list[str]:
+    return [h.entity for h in ranking.hypotheses[:_SUSPECTS]]
+
+
+def _measure(entity: str) -> Call:
+    return _MEASURE, {"entity": entity, "limit": 25}
+
+
+def find_places(record: Record, seen: Observations, ranking: Ranking) -> list[str]:
     """Return where to measure closer: before an entity is blamed, everything it calls must have been looked at."""
     alerting = record.incident.event.service
-    blamed = [*([alerting] if alerting else []), *suspects]
+    blamed = [*([alerting] if alerting else []), *_suspects(ranking)]
     callees = [c for entity in blamed for a, c in sorted(seen.edges) if a == entity]
     return list(dict.fromkeys([*blamed, *callees]))[:_MOST_PLACES]
 

@@ -15,7 +15,7 @@ from worker.investigation.fence import unfence
 
 _EVIDENCE_LINE = "evidence_id:"
 _MAX_QUOTE_CHARS = 400
-_LEFT_OUT = re.compile(r"\[… \d+ of \d+ characters left out")
+_LEFT_OUT = re.compile(r"\[… \d+ of \d+ (?:characters|lines) left out")
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,10 @@ class Record:
     offered: dict[str, JsonObject] = field(default_factory=dict)
     """Tool name to the schema of its arguments."""
     descriptions: dict[str, str] = field(default_factory=dict)
-    known_sources: tuple[str, ...] = ()
+    sources: dict[str, str] = field(default_factory=dict)
+    """Kind of source to a line about it."""
+    focus: tuple[str, ...] = ()
+    """Entities that a lead asks to measure closer."""
 
     def of(self, tool: str) -> list[Result]:
         """Return the results of a tool that succeeded."""
@@ -104,7 +107,7 @@ def read_conversation(request: ModelRequest) -> Record:
         results=tuple(_results(request)),
         offered={t.name: t.parameters for t in request.tools},
         descriptions={t.name: t.description for t in request.tools},
-        known_sources=tuple(opening.get("sources") or ()),
+        sources=dict(opening.get("sources") or {}),
     )
 
 

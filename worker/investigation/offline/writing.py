@@ -63,7 +63,7 @@ _CONFIDENCE = {
 def write_submission(record: Record, seen: Observations, ranking: Ranking) -> Submission:
     """Write the report from what is known."""
     verdict = decide(ranking, seen, record.incident)
-    causes = _causes(record, seen, ranking, verdict=verdict)
+    causes = name_causes(record, seen, ranking, verdict=verdict)
     return Submission(
         verdict=verdict,
         confidence=_CONFIDENCE[verdict],
@@ -71,13 +71,15 @@ def write_submission(record: Record, seen: Observations, ranking: Ranking) -> Su
         root_causes=causes,
         timeline=_timeline(record, seen, ranking),
         impact=_impact(ranking),
-        ruled_out=_ruled_out(record, seen, ranking, verdict=verdict),
+        ruled_out=rule_out(record, seen, ranking, verdict=verdict),
         gaps=_gaps(record),
         suggestions=suggest(causes[0]) if causes else (),
     )
 
 
-def _causes(record: Record, seen: Observations, ranking: Ranking, *, verdict: ReportVerdict) -> tuple[RootCause, ...]:
+def name_causes(
+    record: Record, seen: Observations, ranking: Ranking, *, verdict: ReportVerdict
+) -> tuple[RootCause, ...]:
     """Return the suspects worth a line; what lies outside leads where the verdict says so."""
     outside = find_outside(ranking, seen) if verdict is ReportVerdict.EXTERNAL else None
     ordered = [*([outside] if outside else []), *(h for h in ranking.hypotheses if h is not outside)]
@@ -177,7 +179,7 @@ def _onset_entries(seen: Observations, suspects: list[str]) -> Iterator[Timeline
             yield TimelineEntry(at=move.onset, text=text, evidence_id=move.source.evidence_id)
 
 
-def _ruled_out(record: Record, seen: Observations, ranking: Ranking, *, verdict: ReportVerdict) -> tuple[RuledOut, ...]:
+def rule_out(record: Record, seen: Observations, ranking: Ranking, *, verdict: ReportVerdict) -> tuple[RuledOut, ...]:
     """Name what shows that nothing is wrong where that is the verdict, and changes near the onset without effect."""
     is_calm = verdict is ReportVerdict.NO_INCIDENT
     blamed = set() if is_calm else {h.entity for h in ranking.hypotheses[:1]}
