@@ -29,7 +29,7 @@ demo: $(DEMO_VENV)/.installed
 
 test: $(BIN)/.dev
 	$(BIN)/pytest --numprocesses 2 tests/unit tests/architecture
-	$(BIN)/pytest tests/contract tests/integration tests/acceptance
+	$(BIN)/pytest --numprocesses 3 --dist loadfile tests/contract tests/integration tests/acceptance
 
 check: $(BIN)/.dev
 	$(BIN)/ruff check .
