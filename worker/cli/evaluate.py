@@ -1,39 +1,32 @@
 """`rca eval run`: replay recorded incidents through the queue, then compare the reports with what is known."""
 
-import json
 import secrets
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import click
 from redis import Redis
 
+from worker.cli.scoreboard import Replayed, Round, print_json, print_table
 from worker.cli.stack import Stack, running_stack
 from worker.domain.states import InvestigationStatus
 from worker.errors import NotFoundError, UserError, WorkerError
 from worker.evaluation import replay
-from worker.evaluation.scoring import CaseTruth, Outcome, SetScore, score
-from worker.settings import load_settings
-from worker.storage import investigations, reports
+from worker.evaluation.scoring import CaseTruth, score
+from worker.llm.routing import ORCHESTRATED, Role, Router
+from worker.settings import Settings, load_settings
+from worker.storage import investigations, reports, usage
 from worker.storage.database import Database
 from worker.storage.investigations import Filter, Listed
 
 POLL_S = 1.0
 RUNNING_AT_ONCE = 8
 PAGE = 200
-COLUMNS = (
-    "ac_at_1",
-    "ac_at_3",
-    "avg_at_5",
-    "specificity",
-    "no_incident_on_incidents",
-    "commit_accuracy",
-    "verdict_accuracy",
-)
-HEADINGS = ("AC@1", "AC@3", "Avg@5", "specificity", "false no_incident", "commit", "verdict")
+MODES = ("single", "orchestrated")
+BOTH = "both"
+ENABLED = "ORCHESTRATOR_ENABLED"
 
 
 @click.group(name="eval")
@@ -44,34 +37,59 @@ def evaluate() -> None:
 @evaluate.command()
 @click.argument("cases", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--truth", "truth_files", multiple=True, type=Path, help="A truth.json; default: those below CASES.")
+@click.option(
+    "--mode",
+    type=click.Choice([*MODES, BOTH]),
+    help="One agent, a lead with sub-agents, or one after the other; default: as configured.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print scores and outcomes as JSON.")
-@click.option("--timeout", "timeout_s", default=3600.0, show_default=True, help="Seconds for all cases together.")
-def run(cases: Path, truth_files: tuple[Path, ...], as_json: bool, timeout_s: float) -> None:  # noqa: FBT001 - click
+@click.option("--timeout", "timeout_s", default=3600.0, show_default=True, help="Seconds for all cases of a mode.")
+def run(cases: Path, truth_files: tuple[Path, ...], mode: str | None, *, as_json: bool, timeout_s: float) -> None:
     """Replay every recorded case below CASES and score the reports.
 
     \b
-    Example: rca eval run recorded/ --truth recorded/truth.json
+    Example: rca eval run recorded/ --truth recorded/truth.json --mode both
     """  # noqa: D301 - click's mark for a paragraph that keeps its lines
     root = cases.resolve()
-    names = replay.find_cases(root)
     files = [_located(file, root) for file in truth_files] or replay.find_truth(root)
-    with tempfile.TemporaryDirectory(prefix="rca-eval-") as home:
-        overrides = {"RCA_RECORDED_ROOT": str(root), "RCA_MAX_RUNNING": str(RUNNING_AT_ONCE), "DATABASE_URL": ""}
-        with running_stack(load_settings(), Path(home), REDIS_URL="", **overrides) as stack:
-            replayed = _replay(stack, root, names, timeout_s=timeout_s)
-    truth = replay.load_truth(files, root, names)  # read by the scorer alone, after all runs
-    scored = score((r.outcome for r in replayed if r.outcome.case_id in truth), truth)
-    _print_json(replayed, scored) if as_json else _print_table(replayed, scored, unknown=_unknown(replayed, truth))
+    modes = MODES if mode == BOTH else (mode,)
+    ran = [(one, *_run_all(root, one, timeout_s=timeout_s)) for one in modes]
+    truth = replay.load_truth(files, root, replay.find_cases(root))  # read by the scorer alone, after all runs
+    rounds = [_scored(one, replayed, truth, wall_s=wall_s) for one, replayed, wall_s in ran]
+    print_json(rounds) if as_json else print_table(rounds)
 
 
-@dataclass(frozen=True)
-class Replayed:
-    """One case and what came of it; `seconds` from its admission to its end, or from its arrival without a report."""
+def _run_all(root: Path, mode: str | None, *, timeout_s: float) -> tuple[list[Replayed], float]:
+    """Replay all cases on a system of their own; return what came of them, and the seconds of all together."""
+    settings = load_settings()
+    overrides = {"RCA_RECORDED_ROOT": str(root), "RCA_MAX_RUNNING": str(RUNNING_AT_ONCE), "DATABASE_URL": ""}
+    with (
+        tempfile.TemporaryDirectory(prefix="rca-eval-") as home,
+        running_stack(settings, Path(home), REDIS_URL="", **overrides, **overrides_of(mode, settings)) as stack,
+    ):
+        started = time.monotonic()
+        replayed = _replay(stack, root, replay.find_cases(root), timeout_s=timeout_s)
+        return replayed, time.monotonic() - started
 
-    name: str
-    status: str
-    seconds: float
-    outcome: Outcome
+
+def overrides_of(mode: str | None, settings: Settings) -> dict[str, str]:
+    """Return the variables of a mode. Models that are not named for it are the single agent's: the same is compared.
+
+    Raises `ConfigError` where that has none.
+    """
+    if mode is None:
+        return {}
+    if mode == "single":
+        return {ENABLED: "false"}
+    unnamed = [variable for variable in ORCHESTRATED.values() if not getattr(settings, variable.lower())]
+    alone = Router(settings.model_copy(update={ENABLED.lower(): False})).route(Role.RCA) if unnamed else None
+    return {ENABLED: "true", **{variable: alone.label for variable in unnamed if alone}}
+
+
+def _scored(mode: str | None, replayed: list[Replayed], truth: Mapping[str, CaseTruth], *, wall_s: float) -> Round:
+    scores = score((r.outcome for r in replayed if r.outcome.case_id in truth), truth)
+    unscored = tuple(r.name for r in replayed if r.outcome.case_id not in truth)
+    return Round(mode, tuple(replayed), tuple(scores), unscored, wall_s)
 
 
 def _located(file: Path, root: Path) -> Path:
@@ -126,37 +144,15 @@ def _all(database: Database, path: str) -> Iterable[Listed]:
 def _replayed(database: Database, name: str, row: Listed | None) -> Replayed:
     if row is None or row.finished_at is None:
         return Replayed(name, "unfinished", 0.0, replay.to_outcome(name, None, failed="did not end in time"))
+    with database.transaction() as session:
+        lines = usage.lines(session, row.id)
     seconds = (row.finished_at - row.created_at).total_seconds()
     if row.status != InvestigationStatus.COMPLETED:
         why = f"{row.failure_class}: {row.failure_reason}" if row.failure_class else "ended without a report"
-        return Replayed(name, row.status, seconds, replay.to_outcome(name, None, failed=why))
+        return Replayed(name, row.status, seconds, replay.to_outcome(name, None, failed=why), lines)
     try:
         with database.transaction() as session:
             report = reports.get(session, row.id)
     except NotFoundError as error:
-        return Replayed(name, row.status, seconds, replay.to_outcome(name, None, failed=str(error)))
-    return Replayed(name, row.status, report.duration_s or seconds, replay.to_outcome(name, report))
-
-
-def _print_json(replayed: list[Replayed], scores: list[SetScore]) -> None:
-    body = {"scores": [asdict(s) for s in scores], "cases": [asdict(r) for r in replayed]}
-    print(json.dumps(body, indent=1, default=str))
-
-
-def _unknown(replayed: list[Replayed], truth: Mapping[str, CaseTruth]) -> list[str]:
-    return [r.name for r in replayed if r.outcome.case_id not in truth]
-
-
-def _print_table(replayed: list[Replayed], scores: list[SetScore], *, unknown: Sequence[str]) -> None:
-    reported = sum(r.outcome.failed is None for r in replayed)
-    print(f"{reported} of {len(replayed)} cases ended in a report")
-    for r in replayed:
-        if r.outcome.failed is not None:
-            print(f"  {r.name}: {r.status}, {r.outcome.failed}")
-    if unknown:
-        print(f"not scored, no truth file knows them: {', '.join(unknown)}")
-    print("\n" + "  ".join([f"{'set':<22}", f"{'system':<20}", "   n", *(f"{h:>17}" for h in HEADINGS)]))
-    for s in scores:
-        shares = (getattr(s, column) for column in COLUMNS)
-        cells = (f"{'-' if share is None else format(share, '.2f'):>17}" for share in shares)
-        print("  ".join([f"{s.set_name:<22}", f"{s.system:<20}", f"{s.n:>4}", *cells]))
+        return Replayed(name, row.status, seconds, replay.to_outcome(name, None, failed=str(error)), lines)
+    return Replayed(name, row.status, report.duration_s or seconds, replay.to_outcome(name, report), lines)
