@@ -32,7 +32,7 @@ from worker.services import Services
 from worker.storage import agents, investigations
 from worker.storage.incidents import Accepted
 from worker.storage.tables import AgentRow, Base, IncidentRow, InvestigationRow
-from worker.sweeper import Sweeper
+from worker.sweeper import EPOCH_KEY, Sweeper
 
 TIMES = 4
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -147,7 +147,9 @@ def test_two_sweepers_take_back_and_admit_each_thing_once(services: Services) ->
     with services.database.transaction() as session:
         session.execute(update(AgentRow).values(lease_until=LONG_AGO))
     pair = [replace(services, send=CollectingQueue(), settings=_with(services, rca_max_running=4)) for _ in range(2)]
-    sweepers = [Sweeper(each, FakeRedis()) for each in pair]
+    redis = FakeRedis()
+    redis.set(EPOCH_KEY, "remembers")  # else each sends again what the other has just admitted
+    sweepers = [Sweeper(each, redis) for each in pair]
     for sweeper in sweepers:
         sweeper._holder = "both"
 
