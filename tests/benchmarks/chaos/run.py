@@ -39,6 +39,7 @@ ORCHESTRATED = {"ORCHESTRATOR_ENABLED": "true", "RCA_ORCHESTRATOR_MODEL": MODEL,
 TRACE = """#!/bin/sh
 # trace WAY MARKER TURN SEQ: leave a line that says when
 date "+$2 $3 $4 %s.%N" >> "$(dirname "$0")/executions.log"
+echo "left a trace"
 sleep 0.2
 """
 
