@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from tests.databases import compile_once, migrated_sqlite
 from tests.servers import PostgresServer, RedisServer, find_binary, running_postgres, running_redis
+from worker.model_settings import ModelSettings
 from worker.storage.database import Database
 
 REQUIRED = os.environ.get("RCA_TEST_REQUIRE_SERVICES") == "1"
@@ -74,17 +75,8 @@ def _stay_on_loopback() -> Iterator[None]:
 def _clean_environment() -> Iterator[None]:
     """Take away whatever the machine configures of providers and of this product."""
     kept = {"RCA_TEST_REQUIRE_SERVICES", "RCA_CASES_DIR", "RCA_CORPORA_DIR"}
-    prefixes = (
-        "RCA_",
-        "LLM_",
-        "OPENAI_",
-        "OPENROUTER_",
-        "ANTHROPIC_",
-        "GUARDRAILS_",
-        "OTEL_",
-        "DATABASE_URL",
-        "REDIS_URL",
-    )
+    others = ("RCA_", "LLM_", "OTEL_", "DATABASE_URL", "REDIS_URL")
+    prefixes = (*others, *(name.upper() for name in ModelSettings.model_fields))
     with pytest.MonkeyPatch.context() as patch:
         for name in os.environ:
             if name.startswith(prefixes) and name not in kept:

@@ -18,8 +18,10 @@ from worker.domain.conversation import (
 )
 from worker.settings import Settings
 
-WIRE_NAMES = ("openai_chat", "anthropic_messages")
 KEY = "zq7-Wm4v9LkTt2Rr8Xx1"
+
+ALL_KEYS = {"openai_api_key": KEY, "anthropic_api_key": KEY, "google_ai_api_key": KEY}
+"""What the routes of all wires need."""
 
 QUERY = ToolDefinition(
     name="query_metrics",
@@ -38,15 +40,24 @@ def bare_settings(**given: Any) -> Settings:
     return Settings(**({name: field.default for name, field in Settings.model_fields.items()} | given))
 
 
+_ROUTES = {
+    "openai_chat": ("openai", "gpt-4.1-mini", "OPENAI_API_KEY", "/v1"),
+    "anthropic_messages": ("anthropic", "claude-haiku-4-5", "ANTHROPIC_API_KEY", ""),
+    "openai_responses": ("openai", "gpt-5-mini", "OPENAI_API_KEY", "/v1"),
+    "gemini_generate": ("google", "gemini-2.5-flash", "GOOGLE_AI_API_KEY", ""),
+    "ollama_chat": ("ollama", "qwen3:8b", None, ""),
+}
+WIRE_NAMES = tuple(_ROUTES)
+
+
 def route_of(wire: str, *, server: ModelServer | None = None, **changes: Any) -> Route:
-    is_openai = wire == "openai_chat"
-    base = "http://127.0.0.1:9" if server is None else server.openai_url if is_openai else server.anthropic_url
+    provider, model, key, path = _ROUTES[wire]
     facts: dict[str, Any] = {
-        "provider": "openai" if is_openai else "anthropic",
-        "model": "gpt-4.1-mini" if is_openai else "claude-haiku-4-5",
+        "provider": provider,
+        "model": model,
         "wire": wire,
-        "base_url": base,
-        "credential_ref": "env:OPENAI_API_KEY" if is_openai else "env:ANTHROPIC_API_KEY",
+        "base_url": (server.root if server else "http://127.0.0.1:9") + path,
+        "credential_ref": f"env:{key}" if key else None,
     }
     return Route(**(facts | changes))
 

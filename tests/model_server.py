@@ -1,4 +1,4 @@
-"""A scripted model: an HTTP server on loopback that speaks both wires, for every test that needs a provider.
+"""A scripted model: an HTTP server on loopback that speaks all wires, for every test that needs a provider.
 
     with ModelServer(scripted([Reply(tool_calls=[("query_metrics", {})]), Reply(text="done")])) as server:
         ...  # OPENAI_BASE_URL=server.openai_url, ANTHROPIC_BASE_URL=server.anthropic_url
@@ -14,85 +14,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from worker.domain.conversation import (
-    AssistantMessage,
-    Message,
-    SystemMessage,
-    ToolDefinition,
-    ToolMessage,
-    ToolRequest,
-    UserMessage,
-)
-
-OPENAI, ANTHROPIC = "openai_chat", "anthropic_messages"
-JsonObject = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """One request, in words of no vendor."""
-
-    wire: str
-    path: str
-    model: str
-    messages: tuple[Message, ...]
-    tools: tuple[ToolDefinition, ...]
-    tool_choice: Any
-    headers: Mapping[str, str]
-    body: JsonObject
-    received_at: float
-    number: int
-    """Which request of this server it is, from 1."""
-
-    @property
-    def system(self) -> str:
-        return "\n".join(m.text for m in self.messages if isinstance(m, SystemMessage))
-
-    @property
-    def first_user_text(self) -> str:
-        return next((m.text for m in self.messages if isinstance(m, UserMessage)), "")
-
-    @property
-    def assistant_turns(self) -> int:
-        return sum(isinstance(m, AssistantMessage) for m in self.messages)
-
-    @property
-    def tool_results(self) -> tuple[ToolMessage, ...]:
-        """The results that came since the model last spoke."""
-        since: list[ToolMessage] = []
-        for message in self.messages:
-            if isinstance(message, AssistantMessage):
-                since.clear()
-            elif isinstance(message, ToolMessage):
-                since.append(message)
-        return tuple(since)
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What the model says, or what goes wrong.
-
-    `body` replaces the wire's answer as it stands; `drip_s` is the pause between its bytes; `drop` closes the
-    connection without an answer; `cut` promises more bytes than it sends.
-    """
-
-    text: str = ""
-    tool_calls: Sequence[tuple[str, JsonObject]] = ()
-    usage: tuple[int, int] | None = (100, 20)
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-    latency_s: float = 0.0
-    drip_s: float = 0.0
-    drop: bool = False
-    cut: bool = False
-
+from tests.served import VOICES
+from tests.served.exchange import Exchange as Exchange
+from tests.served.exchange import JsonObject as JsonObject
+from tests.served.exchange import Reply as Reply
+from tests.served.exchange import Said
 
 Script = Callable[[Exchange], Reply]
 
@@ -153,12 +84,16 @@ class ModelServer:
         return int(self._http.server_address[1])
 
     @property
-    def anthropic_url(self) -> str:
+    def root(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def anthropic_url(self) -> str:
+        return self.root
+
+    @property
     def openai_url(self) -> str:
-        return f"{self.anthropic_url}/v1"
+        return f"{self.root}/v1"
 
     @property
     def count(self) -> int:
@@ -191,22 +126,22 @@ def _entry(exchange: Exchange) -> JsonObject:
     }
 
 
-# Reading requests
+# Reading requests, writing answers
 
 
 def read_exchange(path: str, headers: Mapping[str, str], body: JsonObject, *, number: int = 1) -> Exchange:
-    """Read either wire's request, by its path. Raises ValueError for any other path."""
-    readers = {"/chat/completions": (OPENAI, _openai_messages), "/messages": (ANTHROPIC, _anthropic_messages)}
-    wire, read = next((found for end, found in readers.items() if path.endswith(end)), ("", None))
-    if read is None:
+    """Read any wire's request, by its path. Raises ValueError for any other path."""
+    voice = next((voice for voice in VOICES if voice.fits(path)), None)
+    if voice is None:
         raise ValueError(path)
+    heard = voice.read(path, body)
     return Exchange(
-        wire=wire,
+        wire=voice.name,
         path=path,
-        model=body["model"],
-        messages=tuple(read(body)),
-        tools=tuple(map(_tool, body.get("tools", ()))),
-        tool_choice=body.get("tool_choice"),
+        model=heard.model,
+        messages=tuple(heard.messages),
+        tools=tuple(heard.tools),
+        tool_choice=heard.tool_choice,
         headers={name.lower(): value for name, value in headers.items()},
         body=body,
         received_at=time.time(),
@@ -214,110 +149,10 @@ def read_exchange(path: str, headers: Mapping[str, str], body: JsonObject, *, nu
     )
 
 
-def _tool(tool: JsonObject) -> ToolDefinition:
-    about = tool.get("function", tool)
-    parameters = about.get("parameters", about.get("input_schema"))
-    return ToolDefinition(name=about["name"], description=about["description"], parameters=parameters)
-
-
-def _openai_messages(body: JsonObject) -> list[Message]:
-    names = {c["id"]: c["function"]["name"] for m in body["messages"] for c in m.get("tool_calls") or ()}
-    return [_openai_message(message, names) for message in body["messages"]]
-
-
-def _openai_message(message: JsonObject, names: Mapping[str, str]) -> Message:
-    text = _plain(message.get("content"))
-    match message["role"]:
-        case "system" | "developer":
-            return SystemMessage(text=text)
-        case "user":
-            return UserMessage(text=text)
-        case "tool":
-            request_id = message["tool_call_id"]
-            error = text.startswith("Error: ")
-            text = text.removeprefix("Error: ")
-            return ToolMessage(request_id=request_id, name=names[request_id], text=text, is_error=error)
-    return AssistantMessage(text=text, tool_requests=tuple(map(_openai_call, message.get("tool_calls") or ())))
-
-
-def _openai_call(call: JsonObject) -> ToolRequest:
-    function = call["function"]
-    return ToolRequest(id=call["id"], name=function["name"], arguments=json.loads(function["arguments"]))
-
-
-def _anthropic_messages(body: JsonObject) -> list[Message]:
-    system = body.get("system", ())
-    parts = [{"text": system}] if isinstance(system, str) else system
-    messages: list[Message] = [SystemMessage(text=part["text"]) for part in parts]
-    names: dict[str, str] = {}
-    for message in body["messages"]:
-        content = message["content"]
-        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        if message["role"] == "assistant":
-            messages.append(_anthropic_turn(blocks))
-            names |= {block["id"]: block["name"] for block in blocks if block["type"] == "tool_use"}
-        else:
-            messages += [_anthropic_block(block, names) for block in blocks]
-    return messages
-
-
-def _anthropic_turn(blocks: Sequence[JsonObject]) -> AssistantMessage:
-    calls = (block for block in blocks if block["type"] == "tool_use")
-    return AssistantMessage(
-        text=_plain([block for block in blocks if block["type"] == "text"]),
-        tool_requests=tuple(ToolRequest(id=c["id"], name=c["name"], arguments=c["input"]) for c in calls),
-    )
-
-
-def _anthropic_block(block: JsonObject, names: Mapping[str, str]) -> Message:
-    if block["type"] == "text":
-        return UserMessage(text=block["text"])
-    request_id, error = block["tool_use_id"], block.get("is_error", False)
-    text = _plain(block.get("content"))
-    return ToolMessage(request_id=request_id, name=names[request_id], text=text, is_error=error)
-
-
-def _plain(content: Any) -> str:
-    if isinstance(content, list):
-        return "".join(part["text"] for part in content)
-    return content or ""
-
-
-# Writing answers
-
-
 def write_answer(exchange: Exchange, reply: Reply) -> JsonObject:
-    """Say the reply in the wire's words. Ids of tool calls are the same for the same turn of a conversation."""
-    turn = exchange.assistant_turns + 1
-    calls = [(f"call_{turn}_{i}", name, arguments) for i, (name, arguments) in enumerate(reply.tool_calls)]
-    write = _write_openai if exchange.wire == OPENAI else _write_anthropic
-    return {"id": f"answer-{exchange.number}", "model": exchange.model, **write(reply, calls)}
-
-
-def _write_openai(reply: Reply, calls: Sequence[tuple[str, str, JsonObject]]) -> JsonObject:
-    message: JsonObject = {"role": "assistant", "content": reply.text or None}
-    if calls:
-        message["tool_calls"] = [
-            {"id": i, "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
-            for i, name, arguments in calls
-        ]
-    choice = {"index": 0, "finish_reason": "tool_calls" if calls else "stop", "message": message}
-    answer: JsonObject = {"object": "chat.completion", "created": int(time.time()), "choices": [choice]}
-    if reply.usage:
-        given, made = reply.usage
-        answer["usage"] = {"prompt_tokens": given, "completion_tokens": made, "total_tokens": given + made}
-    return answer
-
-
-def _write_anthropic(reply: Reply, calls: Sequence[tuple[str, str, JsonObject]]) -> JsonObject:
-    content: list[JsonObject] = [{"type": "text", "text": reply.text}] if reply.text else []
-    content += [{"type": "tool_use", "id": i, "name": name, "input": arguments} for i, name, arguments in calls]
-    stop = "tool_use" if calls else "end_turn"
-    answer: JsonObject = {"type": "message", "role": "assistant", "content": content, "stop_reason": stop}
-    if reply.usage:
-        given, made = reply.usage
-        answer["usage"] = {"input_tokens": given, "output_tokens": made}
-    return answer
+    """Say the reply in the wire's words."""
+    voice = next(voice for voice in VOICES if voice.name == exchange.wire)
+    return voice.write(Said(exchange, reply))
 
 
 # HTTP

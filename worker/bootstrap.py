@@ -45,7 +45,7 @@ def build_services(settings: Settings) -> Services:
         database=Database(settings.database, pool="main", on_ended=spans.telling(tracer)),
         heartbeat=Heartbeat(settings.database, lease=lease, every_s=settings.rca_heartbeat_s),
         model=Models(offline=OfflineAnalyst(), providers=ProviderClient(settings)),
-        router=Router(settings),
+        router=_build_router(settings),
         redactor=Redactor(settings.secrets),
         policy=load_policy(settings.rca_policy_file),
         send=Sender(app),
@@ -53,6 +53,16 @@ def build_services(settings: Settings) -> Services:
         roles=_read_roles(settings),
         tracer=tracer,
     )
+
+
+def _build_router(settings: Settings) -> Router:
+    """Build the router, and say what it chose by itself and what it doubts."""
+    router = Router(settings)
+    for note in router.notes:
+        log.info("model_chosen", note=note)
+    for warning in router.warnings:
+        log.warning("model_doubted", warning=warning)
+    return router
 
 
 def _read_roles(settings: Settings) -> Roles:

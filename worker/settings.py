@@ -1,29 +1,19 @@
-"""Every environment variable, once: the name of a field in capitals is the name of its variable."""
+"""Every environment variable, once: the name of a field in capitals is the name of its variable.
 
+Those of models and providers stand in `worker/model_settings.py`; the environment itself is read here only.
+"""
+
+import json
 import os
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError
 
 from worker.errors import ConfigError
-
-
-def _trimmed(value: object) -> object:
-    """Take off blanks and one pair of quotes around a pasted value; nothing left means unset."""
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-        text = text[1:-1].strip()
-    return text or None
-
-
-def _without_slash(value: str) -> str:
-    return value.rstrip("/")
+from worker.model_settings import Key, ModelSettings, Text
 
 
 class _TopologyFile(BaseModel):
@@ -48,18 +38,13 @@ def _checked_topology(file: Path | None) -> Path | None:
     return file
 
 
-Key = Annotated[SecretStr | None, BeforeValidator(_trimmed)]
-Text = Annotated[str | None, BeforeValidator(_trimmed)]
-Url = Annotated[str, BeforeValidator(_trimmed), AfterValidator(_without_slash)]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class Settings(BaseSettings):
+class Settings(ModelSettings):
     """The configuration of one process. Empty variables count as unset."""
-
-    model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, extra="ignore")
 
     # Places
     rca_home: Path = Field(default=Path(".rca"), description="Where embedded data lives.")
@@ -161,31 +146,13 @@ class Settings(BaseSettings):
     )
     rca_delivery_timeout_s: Seconds = Field(default=10.0, description="One attempt to deliver a report.")
 
-    # Models (names as in the LLM provider documentation they come from)
-    llm_provider_mode: Text = Field(default=None, description="`openrouter`, `direct` or one provider's name.")
-    openrouter_api_key: Key = Field(default=None, description="Key of OpenRouter.")
-    openrouter_base_url: Url = Field(default="https://openrouter.ai/api/v1", description="API of OpenRouter.")
-    openai_api_key: Key = Field(default=None, description="Key of OpenAI.")
-    openai_base_url: Url = Field(default="https://api.openai.com/v1", description="API of OpenAI.")
-    anthropic_api_key: Key = Field(default=None, description="Key of Anthropic.")
-    anthropic_base_url: Url = Field(default="https://api.anthropic.com", description="API of Anthropic.")
-    llm_openai_compatible_base_url: Text = Field(default=None, description="Any endpoint that speaks OpenAI chat.")
-    llm_openai_compatible_model: Text = Field(default=None, description="The model there.")
-    llm_openai_compatible_api_key: Key = Field(default=None, description="Its key, if it wants one.")
-    rca_model: Text = Field(default=None, description="Model of an investigation, `provider/model`.")
-    rca_optimize_costs: bool = Field(default=True, description="With no RCA_MODEL: true a cheap model, false a strong.")
-    orchestrator_enabled: bool = Field(
-        default=False, description="Whether a lead may send out sub-agents; RCA_MODEL is bypassed then."
-    )
-    rca_orchestrator_model: Text = Field(default=None, description="Model of the lead: triage, synthesis, verify.")
-    rca_subagent_model: Text = Field(default=None, description="Model of sub-agents, and of an agent that works alone.")
+    # Agents and their calls
     rca_roles_dir: Path | None = Field(
         default=None, description="Folder of role files that are added to the shipped ones, or replace them by name."
     )
     rca_verify: bool | None = Field(
         default=None, description="Whether a second call tries to refute each root cause; unset: when orchestrated."
     )
-    guardrails_llm_model: Text = Field(default=None, description="Model of the command judge.")
     guardrails_judge: Literal["unproven", "every"] = Field(
         default="unproven", description="Which commands the judge sees."
     )
@@ -233,7 +200,14 @@ class Settings(BaseSettings):
         values = [getattr(self, name) for name in type(self).model_fields]
         keys = [v.get_secret_value() for v in values if isinstance(v, SecretStr)]
         addresses = [getattr(self, name) for name in _ADDRESSES]
-        return (*keys, *filter(None, map(_password, filter(None, addresses))))
+        passwords = filter(None, map(_password, filter(None, addresses)))
+        return (*keys, *passwords, *_keys_inside(self.vertex_ai_service_account_json))
+
+
+def _keys_inside(account: SecretStr | None) -> tuple[str, ...]:
+    """Return what is secret in a service account's key file, which nobody sees whole."""
+    fields = json.loads(account.get_secret_value()) if account else {}
+    return tuple(str(fields[name]) for name in ("private_key", "private_key_id") if fields.get(name))
 
 
 def _password(url: str) -> str | None:
@@ -276,12 +250,13 @@ def is_secret(field: str) -> bool:
 
 
 def unknown_variables() -> list[str]:
-    """List the RCA_ variables that are set and mean nothing here: most likely misspelled."""
+    """List the variables that are set, look like ours and mean nothing here: most likely misspelled."""
     given = {name.upper() for name in os.environ}  # noqa: TID251 - the one module that reads the environment
     known = {name.upper() for name in Settings.model_fields} | _TEST_VARIABLES
-    return sorted(name for name in given - known if name.startswith("RCA_"))
+    return sorted(name for name in given - known if name.startswith(_OUR_PREFIXES))
 
 
+_OUR_PREFIXES = ("RCA_", "LLM_", "BEDROCK_", "VERTEX_AI_", "GUARDRAILS_")
 _TEST_VARIABLES = {"RCA_TEST_REQUIRE_SERVICES", "RCA_CASES_DIR", "RCA_CORPORA_DIR"}
 
 _HARMLESS = {"PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
@@ -297,6 +272,7 @@ def child_environment(*, keys: bool, **overrides: str) -> dict[str, str]:
     ours = dict(os.environ)  # noqa: TID251 - the one module that reads the environment
     if keys:
         return ours | overrides
-    plain = {name.upper() for name in Settings.model_fields if not is_secret(name)}
+    ours_only = Settings.model_fields.keys() - ModelSettings.model_fields.keys()  # a profile leads to keys too
+    plain = {name.upper() for name in ours_only if not is_secret(name)}
     allowed = {name: value for name, value in ours.items() if name in _HARMLESS or name.upper() in plain}
     return allowed | overrides

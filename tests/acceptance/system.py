@@ -108,6 +108,7 @@ class Provider:
             "OPENAI_BASE_URL": f"http://127.0.0.1:{self.port}/v1",
             "ANTHROPIC_API_KEY": ANTHROPIC_KEY,
             "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{self.port}",
+            "OLLAMA_BASE_URL": f"http://127.0.0.1:{self.port}",
             "RCA_MODEL": OPENAI_MODEL,
             "GUARDRAILS_LLM_MODEL": OPENAI_MODEL,
         }

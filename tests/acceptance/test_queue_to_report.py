@@ -7,10 +7,18 @@ from uuid import uuid4
 import pytest
 
 from tests.acceptance.system import ANTHROPIC_MODEL, OPENAI_MODEL, System, reports, runs, wait_for
-from tests.model_server import ANTHROPIC, OPENAI
+from tests.served import ANTHROPIC, OPENAI
 
 
-@pytest.mark.parametrize(("model", "wire"), [(OPENAI_MODEL, OPENAI), (ANTHROPIC_MODEL, ANTHROPIC)])
+@pytest.mark.parametrize(
+    ("model", "wire"),
+    [
+        (OPENAI_MODEL, OPENAI),
+        (ANTHROPIC_MODEL, ANTHROPIC),
+        ("openai/gpt-5-mini", "openai_responses"),
+        ("ollama/qwen3:8b", "ollama_chat"),
+    ],
+)
 def test_a_message_becomes_an_investigation_within_a_second_and_a_report_in_three_turns(
     system: System, model: str, wire: str
 ) -> None:

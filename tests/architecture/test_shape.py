@@ -36,6 +36,8 @@ LOG_EVENTS = {
     "investigation_rerun",
     "investigation_queued_again",
     "investigation_retried",
+    "model_chosen",
+    "model_doubted",
     "queue_reached",
     "queue_unreachable",
     "report_sent",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.llm_builders import KEY, QUERY, WIRE_NAMES, bare_settings, hello, route_of
+from tests.llm_builders import ALL_KEYS, KEY, QUERY, WIRE_NAMES, bare_settings, hello, route_of
 from tests.model_server import ModelServer, Reply, by_marker, scripted
 from worker.domain.conversation import AssistantMessage, Message, ModelRequest, ToolMessage, UserMessage
 from worker.llm.client import ProviderClient
@@ -21,7 +21,7 @@ STEPS = scripted([Reply(tool_calls=[("query_metrics", {"name": "p99"})]), Reply(
 
 
 def client() -> ProviderClient:
-    return ProviderClient(bare_settings(openai_api_key=KEY, anthropic_api_key=KEY, rca_call_attempts=1))
+    return ProviderClient(bare_settings(**ALL_KEYS, rca_call_attempts=1))
 
 
 def test_a_script_follows_the_turns_of_the_conversation(wire: str) -> None:
@@ -39,7 +39,8 @@ def test_a_script_follows_the_turns_of_the_conversation(wire: str) -> None:
     assert second.message.text == "done"
     assert again.message == first.message
     assert [entry["assistant_turns"] for entry in server.request_log] == [0, 1, 0]
-    assert server.exchanges[1].tool_results == (result,)
+    (told,) = server.exchanges[1].tool_results
+    assert (told.name, told.text) == (result.name, result.text)
 
 
 def test_a_marker_chooses_the_script(wire: str) -> None:

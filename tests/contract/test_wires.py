@@ -1,16 +1,16 @@
 """What every wire promises, checked against the vendors' own libraries."""
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-import anthropic
-import openai
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 
 from tests.llm_builders import KEY, QUERY, SEARCH, WIRE_NAMES, conversation, hello, route_of, transcripts
 from tests.model_server import Exchange, ModelServer, Reply, read_exchange, write_answer
+from tests.vendor_libraries import ORACLES
 from worker.domain.conversation import (
     AssistantMessage,
     JsonOutput,
@@ -19,6 +19,8 @@ from worker.domain.conversation import (
     ModelRequest,
     StopReason,
     ToolChoice,
+    ToolDefinition,
+    ToolMessage,
     ToolRequest,
     Usage,
     UserMessage,
@@ -32,13 +34,22 @@ pytestmark = pytest.mark.parametrize("wire", [WIRES[name] for name in WIRE_NAMES
 def sent(wire: Wire, request: ModelRequest) -> Exchange:
     """Encode a request and read it back as the provider would."""
     route = route_of(wire.name)
-    return read_exchange(wire.url(route), wire.headers(KEY), json.loads(json.dumps(wire.encode(request, route))))
+    headers = wire.headers(route, KEY)
+    return read_exchange(wire.url(route), headers, json.loads(json.dumps(wire.encode(request, route))))
 
 
-def without_state(message: Message) -> Message:
-    """Take off what is kept for another wire: no provider is sent a stranger's reasoning."""
+def without_state(messages: Iterable[Message]) -> list[Message]:
+    """Take off what is kept for another wire, and number calls and results: not every wire tells their ids."""
+    numbers = iter(range(1000)), iter(range(1000))
+    return [_bare(message, *numbers) for message in messages]
+
+
+def _bare(message: Message, calls: Iterator[int], results: Iterator[int]) -> Message:
     if isinstance(message, AssistantMessage):
-        return message.model_copy(update={"reasoning": (), "wire": ""})
+        requests = tuple(r.model_copy(update={"id": f"n{next(calls)}"}) for r in message.tool_requests)
+        return message.model_copy(update={"reasoning": (), "wire": "", "tool_requests": requests})
+    if isinstance(message, ToolMessage):
+        return message.model_copy(update={"request_id": f"n{next(results)}"})
     return message
 
 
@@ -51,7 +62,7 @@ def answered(wire: Wire, reply: Reply) -> ModelAnswer:
 def test_any_transcript_reaches_the_provider_unchanged(wire: Wire, messages: tuple[Message, ...]) -> None:
     exchange = sent(wire, ModelRequest(messages=messages))
 
-    assert list(exchange.messages) == [without_state(message) for message in messages]
+    assert without_state(exchange.messages) == without_state(messages)
 
 
 @given(messages=transcripts())
@@ -80,42 +91,76 @@ def test_tools_choice_and_both_results_of_one_turn_arrive(wire: Wire) -> None:
     exchange = sent(wire, ModelRequest(messages=conversation(), tools=(QUERY, SEARCH)))
 
     assert exchange.tools == (QUERY, SEARCH)
-    assert [(r.request_id, r.is_error) for r in exchange.tool_results] == [("call_a", False), ("call_b", True)]
+    assert [(r.name, r.is_error) for r in exchange.tool_results] == [("query_metrics", False), ("search_logs", True)]
     assert exchange.assistant_turns == 1
 
 
-@pytest.mark.parametrize(
-    ("changes", "openai_word", "anthropic_word"),
-    [
-        ({}, "auto", {"type": "auto"}),
-        ({"tool_choice": ToolChoice.NONE}, "none", {"type": "none"}),
-        ({"tool_choice": ToolChoice.REQUIRED}, "required", {"type": "any"}),
-        (
-            {"forced_tool": "search_logs"},
-            {"type": "function", "function": {"name": "search_logs"}},
-            {"type": "tool", "name": "search_logs"},
-        ),
-    ],
-)
-def test_a_choice_of_tools_is_said_in_the_vendors_words(
-    wire: Wire, changes: dict[str, Any], openai_word: Any, anthropic_word: Any
-) -> None:
+def test_results_name_the_calls_they_answer(wire: Wire) -> None:
+    exchange = sent(wire, ModelRequest(messages=conversation(), tools=(QUERY, SEARCH)))
+
+    turn = next(m for m in exchange.messages if isinstance(m, AssistantMessage))
+    assert [r.request_id for r in exchange.tool_results] == [c.id for c in turn.tool_requests]
+
+
+def _call_of(tool: ToolDefinition) -> dict[str, Any]:
+    """Return the schema of an answer that calls this tool."""
+    named = {"tool": {"type": "string", "enum": [tool.name]}, "arguments": tool.parameters}
+    return {"type": "object", "properties": named, "required": ["tool", "arguments"]}
+
+
+CHOICES: dict[str, dict[str, Any]] = {
+    "openai_chat": {
+        "auto": "auto",
+        "none": "none",
+        "required": "required",
+        "search_logs": {"type": "function", "function": {"name": "search_logs"}},
+    },
+    "anthropic_messages": {
+        "auto": {"type": "auto"},
+        "none": {"type": "none"},
+        "required": {"type": "any"},
+        "search_logs": {"type": "tool", "name": "search_logs"},
+    },
+    "openai_responses": {
+        "auto": "auto",
+        "none": "none",
+        "required": "required",
+        "search_logs": {"type": "function", "name": "search_logs"},
+    },
+    "gemini_generate": {
+        "auto": {"mode": "AUTO"},
+        "none": {"mode": "NONE"},
+        "required": {"mode": "ANY"},
+        "search_logs": {"mode": "ANY", "allowedFunctionNames": ["search_logs"]},
+    },
+    "ollama_chat": {
+        "auto": None,
+        "none": None,
+        "required": {"anyOf": [_call_of(QUERY), _call_of(SEARCH)]},
+        "search_logs": _call_of(SEARCH),
+    },
+}
+"""How each says whether and what the model has to call; Ollama is given a schema for the answer."""
+
+
+@pytest.mark.parametrize("choice", ["auto", "none", "required", "search_logs"])
+def test_a_choice_of_tools_is_said_in_the_vendors_words(wire: Wire, choice: str) -> None:
+    changes = {"forced_tool": choice} if choice == SEARCH.name else {"tool_choice": ToolChoice(choice)}
+
     exchange = sent(wire, hello(tools=(QUERY, SEARCH), **changes))
 
-    assert exchange.tool_choice == (openai_word if wire.name == "openai_chat" else anthropic_word)
+    assert exchange.tool_choice == CHOICES[wire.name][choice]
 
 
 def test_no_choice_of_tools_is_sent_without_tools(wire: Wire) -> None:
-    assert "tool_choice" not in sent(wire, hello(tool_choice=ToolChoice.REQUIRED)).body
+    assert sent(wire, hello(tool_choice=ToolChoice.REQUIRED)).tool_choice is None
 
 
 def test_arguments_that_are_no_object_are_kept_as_they_came(wire: Wire) -> None:
     for raw in ("[1, 2]", "{broken", '"text"', '{"n": NaN}', "[" * 200_000):
-        answer = wire.decode(_answer_with_arguments(wire, raw))
+        (request,) = wire.decode(_answer_with_arguments(wire, raw)).message.tool_requests
 
-        assert answer.message.tool_requests == (
-            ToolRequest(id="c1", name="query_metrics", arguments=None, raw_arguments=raw),
-        )
+        assert (request.name, request.arguments, request.raw_arguments) == ("query_metrics", None, raw)
 
 
 def test_a_call_with_unreadable_arguments_goes_back_as_an_object(wire: Wire) -> None:
@@ -129,11 +174,19 @@ def test_a_call_with_unreadable_arguments_goes_back_as_an_object(wire: Wire) -> 
 
 
 def _answer_with_arguments(wire: Wire, raw: str) -> dict[str, Any]:
-    if wire.name == "openai_chat":
-        call = {"id": "c1", "type": "function", "function": {"name": "query_metrics", "arguments": raw}}
-        return {"choices": [{"finish_reason": "tool_calls", "message": {"content": None, "tool_calls": [call]}}]}
-    block = {"type": "tool_use", "id": "c1", "name": "query_metrics", "input": raw}
-    return {"content": [block], "stop_reason": "tool_use"}
+    answer = write_answer(sent(wire, hello(tools=(QUERY,))), Reply(tool_calls=[("query_metrics", {"marked": 1})]))
+    marks: tuple[Any, ...] = ({"marked": 1}, '{"marked": 1}')
+    found: dict[str, Any] = _replaced(answer, marks, raw)
+    return found
+
+
+def _replaced(value: Any, old: tuple[Any, ...], new: Any) -> Any:
+    """Put something else wherever one of these stands."""
+    if value in old:
+        return new
+    if isinstance(value, dict):
+        return {name: _replaced(inner, old, new) for name, inner in value.items()}
+    return [_replaced(inner, old, new) for inner in value] if isinstance(value, list) else value
 
 
 def test_usage_that_is_missing_stays_unknown(wire: Wire) -> None:
@@ -141,7 +194,13 @@ def test_usage_that_is_missing_stays_unknown(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"choices": [], "content": None}, {"choices": None}, {"choices": [{}], "content": 3}]
+    "body",
+    [
+        {},
+        {"choices": [], "content": None, "output": [], "candidates": [], "message": None},
+        {"choices": None, "candidates": None, "output": None},
+        {"choices": [{}], "content": 3, "output": 3, "candidates": [{}], "message": []},
+    ],
 )
 def test_an_answer_without_its_parts_is_malformed(wire: Wire, body: dict[str, Any]) -> None:
     with pytest.raises(MalformedAnswerError):
@@ -159,6 +218,7 @@ def test_an_error_inside_an_answer_is_raised_as_what_it_is(wire: Wire) -> None:
 def test_wanted_json_comes_back_as_text(wire: Wire) -> None:
     output = JsonOutput(name="verdict", json_schema={"type": "object", "properties": {"allow": {"type": "boolean"}}})
     exchange = sent(wire, hello(json_output=output))
+    assert '"allow"' in json.dumps(exchange.body)
     reply = Reply(text='{"allow": true}')
     if wire.name == "anthropic_messages":  # asked for as the call of a tool
         reply = Reply(tool_calls=[(exchange.tool_choice["name"], {"allow": True})])
@@ -174,117 +234,19 @@ def test_wanted_json_comes_back_as_text(wire: Wire) -> None:
 
 
 def test_we_send_what_the_vendors_library_sends(wire: Wire) -> None:
-    request = ModelRequest(
-        messages=conversation(), tools=(QUERY,), forced_tool="query_metrics", max_output_tokens=500, temperature=0.2
-    )
+    oracle = ORACLES[wire.name]
+    changes = {} if wire.name == "ollama_chat" else {"forced_tool": "query_metrics"}
+    request = ModelRequest(messages=conversation(), tools=(QUERY,), max_output_tokens=500, temperature=0.2, **changes)
     with ModelServer(lambda _: Reply(text="ok")) as server:
-        _ask_with_library(wire, server, KWARGS[wire.name])
+        oracle.ask(server.root, oracle.arguments)
         theirs = server.exchanges[0]
         ours = sent(wire, request)
 
-    assert ours.body == theirs.body
-    assert ours.messages == theirs.messages == request.messages
-    assert wire.url(route_of(wire.name, server=server)) == server.anthropic_url + theirs.path
-    same = {name: value for name, value in ours.headers.items() if name not in DIFFERENCES}
+    assert ours.body == oracle.spelled(theirs.body)
+    assert without_state(ours.messages) == without_state(theirs.messages) == without_state(request.messages)
+    assert wire.url(route_of(wire.name, server=server)) == server.root + theirs.path
+    same = {name: value for name, value in ours.headers.items() if name not in oracle.other_headers}
     assert {name: theirs.headers[name] for name in same} == same
-
-
-# The library has gone on to API version 2026-10-21, which removed temperature, and sends the key as a bearer token;
-# we send the version and the header that every compatible endpoint knows. Both are documented and served.
-DIFFERENCES = {"anthropic-version", "x-api-key"}
-
-KWARGS: dict[str, dict[str, Any]] = {
-    "openai_chat": {
-        "model": "gpt-4.1-mini",
-        "messages": [
-            {"role": "system", "content": "You explain incidents."},
-            {"role": "user", "content": "The checkout is slow."},
-            {
-                "role": "assistant",
-                "content": "Let me look.",
-                "tool_calls": [
-                    {
-                        "id": "call_a",
-                        "type": "function",
-                        "function": {"name": "query_metrics", "arguments": '{"name": "latency"}'},
-                    },
-                    {
-                        "id": "call_b",
-                        "type": "function",
-                        "function": {"name": "search_logs", "arguments": '{"q": "timeout — 超时"}'},
-                    },
-                ],
-            },
-            {"role": "tool", "tool_call_id": "call_a", "content": "p99 3.2 s"},
-            {"role": "tool", "tool_call_id": "call_b", "content": "Error: no such index"},
-        ],
-        "tools": [
-            {
-                "type": "function",
-                "function": {
-                    "name": "query_metrics",
-                    "description": "Query a metric.",
-                    "parameters": QUERY.parameters,
-                },
-            }
-        ],
-        "tool_choice": {"type": "function", "function": {"name": "query_metrics"}},
-        "max_tokens": 500,
-        "temperature": 0.2,
-    },
-    "anthropic_messages": {
-        "model": "claude-haiku-4-5",
-        "max_tokens": 500,
-        "system": [{"type": "text", "text": "You explain incidents.", "cache_control": {"type": "ephemeral"}}],
-        "messages": [
-            {
-                "role": "user",
-                "content": [
-                    {"type": "text", "text": "The checkout is slow.", "cache_control": {"type": "ephemeral"}},
-                ],
-            },
-            {
-                "role": "assistant",
-                "content": [
-                    {"type": "text", "text": "Let me look."},
-                    {"type": "tool_use", "id": "call_a", "name": "query_metrics", "input": {"name": "latency"}},
-                    {"type": "tool_use", "id": "call_b", "name": "search_logs", "input": {"q": "timeout — 超时"}},
-                ],
-            },
-            {
-                "role": "user",
-                "content": [
-                    {"type": "tool_result", "tool_use_id": "call_a", "content": "p99 3.2 s"},
-                    {
-                        "type": "tool_result",
-                        "tool_use_id": "call_b",
-                        "content": "no such index",
-                        "is_error": True,
-                        "cache_control": {"type": "ephemeral"},
-                    },
-                ],
-            },
-        ],
-        "tools": [
-            {
-                "name": "query_metrics",
-                "description": "Query a metric.",
-                "input_schema": QUERY.parameters,
-                "cache_control": {"type": "ephemeral"},
-            }
-        ],
-        "tool_choice": {"type": "tool", "name": "query_metrics"},
-        "extra_body": {"temperature": 0.2},
-    },
-}
-
-
-def _ask_with_library(wire: Wire, server: ModelServer, arguments: dict[str, Any]) -> Any:
-    if wire.name == "openai_chat":
-        with openai.OpenAI(api_key=KEY, base_url=server.openai_url, max_retries=0) as client:
-            return client.chat.completions.create(**arguments)
-    with anthropic.Anthropic(api_key=KEY, base_url=server.anthropic_url, max_retries=0) as client:
-        return client.messages.create(**arguments)
 
 
 SAMPLES = [
@@ -296,39 +258,17 @@ SAMPLES = [
 
 @pytest.mark.parametrize("reply", SAMPLES)
 def test_we_read_what_the_vendors_library_reads(wire: Wire, reply: Reply) -> None:
+    oracle = ORACLES[wire.name]
     with ModelServer(lambda _: reply) as server:
-        body = wire.encode(hello(tools=(QUERY, SEARCH)), route_of(wire.name, server=server))
-        theirs = _ask_with_library(wire, server, body)
+        theirs = oracle.read(oracle.ask(server.root, oracle.arguments))
+        body = write_answer(server.exchanges[0], reply)
 
-    ours = wire.decode(theirs.model_dump(mode="json"))
+    ours = wire.decode(body)
 
-    read = _read_openai if wire.name == "openai_chat" else _read_anthropic
-    assert read(theirs) == {
+    assert theirs == {
         "text": ours.message.text,
-        "calls": [(c.id, c.name, c.arguments) for c in ours.message.tool_requests],
-        "stop": ours.stop_reason,
+        "calls": [(c.name, c.arguments) for c in ours.message.tool_requests],
+        "is_calling": ours.stop_reason is StopReason.TOOL_USE,
         "usage": (ours.usage.input_tokens, ours.usage.output_tokens),
         "model": ours.model,
-    }
-
-
-def _read_openai(answer: Any) -> dict[str, Any]:
-    choice = answer.choices[0]
-    calls = choice.message.tool_calls or []
-    return {
-        "text": choice.message.content or "",
-        "calls": [(c.id, c.function.name, json.loads(c.function.arguments)) for c in calls],
-        "stop": {"stop": StopReason.END, "tool_calls": StopReason.TOOL_USE}[choice.finish_reason],
-        "usage": (answer.usage.prompt_tokens, answer.usage.completion_tokens),
-        "model": answer.model,
-    }
-
-
-def _read_anthropic(answer: Any) -> dict[str, Any]:
-    return {
-        "text": "".join(b.text for b in answer.content if b.type == "text"),
-        "calls": [(b.id, b.name, b.input) for b in answer.content if b.type == "tool_use"],
-        "stop": {"end_turn": StopReason.END, "tool_use": StopReason.TOOL_USE}[answer.stop_reason],
-        "usage": (answer.usage.input_tokens, answer.usage.output_tokens),
-        "model": answer.model,
     }

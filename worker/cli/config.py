@@ -11,7 +11,8 @@ from pydantic import SecretStr
 
 from worker.errors import ConfigError
 from worker.investigation.roles import load_roles
-from worker.llm.routing import BYPASSED, Router
+from worker.llm.routing import Router
+from worker.model_settings import ModelSettings
 from worker.ops.health import Check, CheckStatus, check_folder, render_check, worst
 from worker.ops.tracing import open_tracer
 from worker.settings import Settings, find_problems, is_secret, load_settings, unknown_variables
@@ -57,7 +58,7 @@ def describe_settings(settings: Settings) -> Iterator[str]:
 
 
 def variables() -> list[dict[str, str]]:
-    """Return variable, default, accepted values and description of every setting, in the order of `Settings`."""
+    """Return variable, default, accepted values and description of every setting, those of models last."""
     shapes = Settings.model_json_schema()["properties"]
     return [
         {
@@ -66,7 +67,9 @@ def variables() -> list[dict[str, str]]:
             "accepts": accepts(shapes[name]),
             "description": field.description or "",
         }
-        for name, field in Settings.model_fields.items()
+        for name, field in sorted(
+            Settings.model_fields.items(), key=lambda named: named[0] in ModelSettings.model_fields
+        )
     ]
 
 
@@ -155,12 +158,12 @@ def _check_budgets(settings: Settings) -> Iterator[Check]:
 
 def _check_models(settings: Settings) -> Iterator[Check]:
     try:
-        Router(settings)
+        warnings = Router(settings).warnings
     except ConfigError as error:
         yield Check.fail("models", str(error))
         return
-    if settings.orchestrator_enabled and settings.rca_model:
-        yield Check.warn("RCA_MODEL", BYPASSED, fix="unset it")
+    for warning in warnings:
+        yield Check.warn("models", warning)
 
 
 def _check_traces(settings: Settings) -> Iterator[Check]:

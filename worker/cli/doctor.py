@@ -83,6 +83,8 @@ def look_at_models(settings: Settings) -> Iterator[Check]:
         yield Check.ok("orchestrator", describe_route(router.route(Role.ORCHESTRATOR)))
     judge = router.judge_route()
     yield Check.ok("judge", describe_route(judge) if judge else "none: commands that no rule allows are denied")
+    for note in router.notes:
+        yield Check.ok("models", note)
     for warning in router.warnings:
         yield Check.warn("models", warning, fix="`rca llm routes` shows which variable names which model")
 

@@ -12,10 +12,12 @@ from redis import Redis
 from worker.cli.scoreboard import Replayed, Round, print_json, print_table
 from worker.cli.stack import Stack, running_stack
 from worker.domain.states import InvestigationStatus
-from worker.errors import NotFoundError, UserError, WorkerError
+from worker.errors import ConfigError, NotFoundError, UserError, WorkerError
 from worker.evaluation import replay
 from worker.evaluation.scoring import CaseTruth, score
-from worker.llm.routing import ORCHESTRATED, Role, Router
+from worker.llm.choices import VARIABLES
+from worker.llm.role_routes import TEAM
+from worker.llm.routing import Role, Router
 from worker.settings import Settings, load_settings
 from worker.storage import investigations, reports, usage
 from worker.storage.database import Database
@@ -81,9 +83,19 @@ def overrides_of(mode: str | None, settings: Settings) -> dict[str, str]:
         return {}
     if mode == "single":
         return {ENABLED: "false"}
-    unnamed = [variable for variable in ORCHESTRATED.values() if not getattr(settings, variable.lower())]
-    alone = Router(settings.model_copy(update={ENABLED.lower(): False})).route(Role.RCA) if unnamed else None
-    return {ENABLED: "true", **{variable: alone.label for variable in unnamed if alone}}
+    alone = settings.model_copy(update={ENABLED.lower(): False})
+    label = Router(alone).route(Role.RCA).label
+    unnamed = [] if _names_a_team(settings) else [VARIABLES[role] for role in TEAM]
+    return {ENABLED: "true", **{name: label for name in unnamed if not getattr(settings, name.lower())}}
+
+
+def _names_a_team(settings: Settings) -> bool:
+    """Say whether lead and sub-agents have models, by whatever variable."""
+    try:
+        Router(settings.model_copy(update={ENABLED.lower(): True}))
+    except ConfigError:
+        return False
+    return True
 
 
 def _scored(mode: str | None, replayed: list[Replayed], truth: Mapping[str, CaseTruth], *, wall_s: float) -> Round:

@@ -1,13 +1,16 @@
 """`rca llm`: which model is used for what, and why."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import click
 
+from worker.cli.tokens import UserPath
 from worker.domain.conversation import Route
 from worker.investigation.roles import load_roles
+from worker.llm.catalogue import CARDS
+from worker.llm.providers import PROVIDERS, Provider
 from worker.llm.routing import Role, RoleModel, Router
-from worker.settings import load_settings
+from worker.settings import Settings, load_settings
 
 
 @click.group()
@@ -16,15 +19,40 @@ def llm() -> None:
 
 
 @llm.command()
-@click.argument("name")
-def explain(name: str) -> None:
-    """Show step by step how a model's name becomes a route, or why it does not (exit code 1).
+@click.argument("name", required=False)
+@click.option(
+    "--role",
+    type=click.Choice(list(Role), case_sensitive=False),
+    default=Role.RCA,
+    show_default=True,
+    help="What the model is wanted for.",
+)
+@click.option("--user-path", type=UserPath(), help="Whose access is looked at.")
+def explain(name: str | None, role: Role, user_path: str | None) -> None:
+    """Show step by step how a model's name, or a role without one, becomes a route; exit code 1 where it does not.
 
-    Example: rca llm explain anthropic/claude-haiku-4.5
+    Example: rca llm explain anthropic/claude-haiku-4.5 --role judge
     """
-    steps = Router(load_settings()).explain(name)
+    steps = Router(load_settings()).explain(name, role=role)
+    if user_path is not None:
+        steps.append(f"access: nothing restricts who may use a model, so {user_path} may")
     click.echo("\n".join(steps))
-    raise SystemExit(1 if steps[-1].startswith("refused: ") else 0)
+    raise SystemExit(1 if any(step.startswith("refused: ") for step in steps) else 0)
+
+
+@llm.command(name="list")
+def list_all() -> None:
+    """List the providers, whether and by what they are configured, and the models that can be named now.
+
+    Example: rca llm list
+    """
+    settings = load_settings()
+    router = Router(settings)
+    for provider in PROVIDERS.values():
+        click.echo(f"{provider.name:<18} {_standing(provider, router, settings)}")
+    click.echo("")
+    for line in _models(router):
+        click.echo(line)
 
 
 @llm.command()
@@ -39,8 +67,11 @@ def routes() -> None:
     judge = router.judge_route()
     told = {name: describe_route(route) for name, route in chosen.items()}
     told["judge"] = describe_route(judge) if judge else "none: commands that no rule allows are denied"
+    told["questions"] = describe_route(router.route(Role.MAIN))
     for name, description in told.items():
         click.echo(f"{name:<{max(map(len, told))}}  {description}")
+    for note in router.notes:
+        click.echo(f"note: {note}", err=True)
     for warning in (*router.warnings, *notes):
         click.echo(f"warning: {warning}", err=True)
 
@@ -56,5 +87,29 @@ def _agent_routes(router: Router, cards: Iterable[RoleModel]) -> tuple[dict[str,
 
 def describe_route(route: Route) -> str:
     """Return model, origin, and whether data leaves the host."""
-    where = "data leaves this host" if route.data_leaves_host else "data stays on this host"
-    return f"{route.label}  ({route.origin}; {route.wire}; key {route.credential_ref or 'none'}; {where})"
+    return f"{route.label}  ({route.origin}; {route.wire}; key {route.credential_ref or 'none'}; {_where(route)})"
+
+
+def _where(route: Route) -> str:
+    return "data leaves this host" if route.data_leaves_host else "data stays on this host"
+
+
+def _standing(provider: Provider, router: Router, settings: Settings) -> str:
+    if not router.is_spoken(provider):
+        return f"not available in this version, which lacks the wire {provider.wires[0]}"
+    account = provider.find_account(settings, False)
+    if account is None:
+        return f"not configured; set {provider.needs}"
+    place = account.region.text if account.region else account.address.text
+    return f"configured: {account.wire}; {place}; key {account.credential_ref or 'none'}"
+
+
+def _models(router: Router) -> Iterator[str]:
+    """Describe each listed model that leads somewhere in the present mode, by the name to write."""
+    served = [(card, route) for card in CARDS if (route := router.find(card.pick))]
+    for card, route in served:
+        price = f"${route.price.input_per_mtok:g}/${route.price.output_per_mtok:g}" if route.price else "price unknown"
+        window = route.context_window or "unknown"
+        yield f"{card.pick:<34} -> {route.label}  ({window} tokens; {price}; {_where(route)})"
+    if not served:
+        yield "no listed model leads anywhere; offline/analyst does"

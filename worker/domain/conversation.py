@@ -156,13 +156,31 @@ class Route(Frozen):
 
     provider: str
     model: str
-    """The provider's native id."""
+    """The provider's native id; Azure's deployment."""
     wire: str
-    """`openai_chat`, `anthropic_messages` or `offline`."""
+    """`offline`, or a name in the table of wires."""
     base_url: str = ""
+    """What the wire appends its path to; empty where the AWS SDK knows the address.
+
+    Anthropic, Google, Vertex and Ollama: the root, without version. OpenAI's wires: all before `/chat/completions`
+    or `/responses`, for Azure with the deployment in it where its API version wants that.
+    """
     credential_ref: str | None = None
-    """Such as `env:ANTHROPIC_API_KEY`; None where no key is needed."""
+    """Such as `env:ANTHROPIC_API_KEY`; None where no key is needed.
+
+    A set is named by its variables: `env:AWS_ACCESS_KEY_ID,AWS_SECRET_ACCESS_KEY`. `google:VARIABLE` names a service
+    account's key; `aws:default` and `google:default` stand for what the vendor's own library finds.
+    """
+    api_version: str | None = None
+    """Azure's `api-version` parameter; None for its `v1` API and for everybody else."""
+    region: str | None = None
+    """AWS region of Bedrock."""
+    project: str | None = None
+    location: str | None = None
+    """Google Cloud project and location of Vertex AI; both None for Google AI."""
     parameters: JsonObject = {}
+    temperature: float | None = None
+    """For calls that want no other; None: the provider's default."""
     context_window: int | None = None
     max_output_tokens: int | None = None
     price: Price | None = None

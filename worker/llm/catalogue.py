@@ -1,7 +1,8 @@
 """What is publicly known of a model: how it is spelled where, its window, its list price.
 
 Prices and windows are the vendors' public lists as collected by genai-prices 0.2.3 (November 2026), output limits come
-from the vendors' model pages. Where a vendor charges more for long prompts, the first tier stands here. None: unknown.
+from the vendors' model pages. Where a vendor charges more for long prompts, the first tier stands here; where it
+charges more at some hours, the dearer. None: unknown.
 """
 
 import re
@@ -114,10 +115,16 @@ _GOOGLE = (
     ("gemini-2.5-flash-lite", 1_000_000, 65_536, "0.1 0.4 0.01"),
 )
 
+_DEEPSEEK = (
+    ("deepseek-v4-flash", 1_000_000, None, "0.3 1.2 0.006"),
+    ("deepseek-v4-pro", 1_000_000, None, "1.32 3.96 0.044"),
+)
+
 CARDS: tuple[ModelCard, ...] = (
     *(ModelCard("anthropic", name, native, window, limit, _price(p)) for name, native, window, limit, p in _ANTHROPIC),
     *(ModelCard("openai", name, name, window, limit, _price(price)) for name, window, limit, price in _OPENAI),
     *(ModelCard("google", name, name, window, limit, _price(price)) for name, window, limit, price in _GOOGLE),
+    *(ModelCard("deepseek", name, name, window, limit, _price(price)) for name, window, limit, price in _DEEPSEEK),
 )
 
 _BY_SPELLING = {_dashed(card.name): card for card in CARDS}

@@ -16,8 +16,8 @@ from worker.errors import (
     RouteError,
     TransientError,
 )
-from worker.llm.failures import SAMPLING, classify, malformed, read_refusal, refused_parameters, scrub
-from worker.llm.secrets import credential
+from worker.llm.failures import SAMPLING, classify, malformed, read_refusal, refused_parameters, scrub, without
+from worker.llm.secrets import Credentials
 from worker.llm.transport import Answered, Transport
 from worker.llm.wires import WIRES, Wire
 from worker.llm.wires.reading import parse_json
@@ -70,6 +70,7 @@ class ProviderClient:
         self._clock = clock
         self._sleep = sleep
         self._transport = Transport()
+        self._credentials = Credentials(settings, self._transport)
         self._refused: dict[tuple[str, str], frozenset[str]] = {}
 
     def ask(self, request: ModelRequest, *, route: Route, timeout_s: float) -> ModelAnswer:
@@ -88,10 +89,12 @@ class ProviderClient:
         wire = WIRES.get(route.wire)
         if wire is None:
             raise RouteError(f"{route.label} is not asked over a wire ({route.wire})")
-        key = credential(self._settings, route.credential_ref) if route.credential_ref else None
+        key = self._credentials.find(route.credential_ref) if route.credential_ref else None
+        if request.temperature is None and route.temperature is not None:
+            request = request.model_copy(update={"temperature": route.temperature})
         body = wire.encode(request, route)
         call = _Call(wire, route, key, body, deadline=self._clock() + timeout_s)
-        call.headers = {"content-type": "application/json", "accept": "application/json", **wire.headers(key)}
+        call.headers = {"content-type": "application/json", "accept": "application/json", **wire.headers(route, key)}
         self._drop(call, self._refused.get((route.base_url, route.model), frozenset()))
         return call
 
@@ -138,8 +141,8 @@ class ProviderClient:
         self._drop(call, names)
 
     def _drop(self, call: _Call, names: frozenset[str]) -> None:
-        call.dropped |= names & call.body.keys()
-        call.body = {name: value for name, value in call.body.items() if name not in names}
+        call.body, dropped = without(call.body, names)
+        call.dropped |= dropped
 
     def _finish(self, call: _Call, answer: ModelAnswer) -> ModelAnswer:
         notes = tuple(f"{name} was not sent: {call.route.label} refuses it" for name in sorted(call.dropped))
@@ -159,6 +162,7 @@ def _read_answer(call: _Call, answered: Answered) -> ModelAnswer:
         raise malformed("the answer is not a JSON object", status=answered.status)
     try:
         answer = call.wire.decode(body)
+        call.wire.check(answer, call.route)
     except ProviderError as error:
         error.args = (scrub(str(error), call.key),)  # the wire does not know the key that an error may quote
         raise

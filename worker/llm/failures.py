@@ -57,7 +57,7 @@ def _words(*patterns: str) -> re.Pattern[str]:
 _RULES: tuple[_Rule, ...] = (
     _Rule(
         InvalidRequestError,
-        "this model wants OpenAI's Responses API, which this version does not speak; pick another or use OpenRouter",
+        "this model takes OpenAI's Responses API alone, which is spoken where models are known to reason; pick another",
         pattern=_words("v1/responses"),
     ),
     _Rule(
@@ -80,6 +80,7 @@ _RULES: tuple[_Rule, ...] = (
             "request too large",
             "input is too long",
             "exceeds? (the )?context",
+            "exceeds the maximum number of tokens",
             "request_too_large",
         ),
     ),
@@ -136,9 +137,16 @@ def read_refusal(status: int, body: Any) -> Refusal:
     if not isinstance(error, dict):
         return Refusal(status, str(error or ""), str(error or ""))
     message = str(error.get("message") or "")
-    kinds = (error.get(name) for name in ("type", "code", "status", "param"))
+    kinds = [error.get(name) for name in ("type", "code", "status", "param")]
+    kinds += [detail.get("reason") for detail in _details(error)]
     words = " ".join([*(str(kind) for kind in kinds if kind), message])
     return Refusal(status, words, message)
+
+
+def _details(error: JsonObject) -> list[JsonObject]:
+    """Return the details of one of Google's errors, which say in a word what the message says in many."""
+    details = error.get("details")
+    return [detail for detail in details if isinstance(detail, dict)] if isinstance(details, list) else []
 
 
 def classify(refusal: Refusal, *, key: str | None = None, retry_after_s: float | None = None) -> ProviderError:
@@ -162,7 +170,7 @@ def error_inside(body: JsonObject) -> ProviderError | None:
     return classify(refusal)
 
 
-SAMPLING = ("temperature", "top_p", "top_k")
+SAMPLING = ("temperature", "top_p", "top_k", "topP", "topK")
 _OUT_OF_RANGE = _words("range", "less than or equal", "greater than or equal", "maximum value", "minimum value")
 _NO_FORCED_TOOL = _words("tool_choice.*(thinking|support)", "(thinking|support).*tool_choice")
 
@@ -177,7 +185,23 @@ def refused_parameters(refusal: Refusal, sent: Mapping[str, Any]) -> frozenset[s
     named = {name for name in SAMPLING if name in refusal.words}
     if _NO_FORCED_TOOL.search(refusal.words):
         named.add("tool_choice")
-    return frozenset(named & sent.keys())
+    return frozenset(named & _parameters(sent))
+
+
+def _parameters(body: Mapping[str, Any]) -> set[str]:
+    """Return what a request sets, by itself or in a group such as Gemini's `generationConfig`."""
+    groups = (value for value in body.values() if isinstance(value, dict))
+    return {*body, *(name for group in groups for name in group)}
+
+
+def without(body: JsonObject, names: frozenset[str]) -> tuple[JsonObject, frozenset[str]]:
+    """Return the request without these parameters, and which of them it had."""
+    kept = {name: _less(value, names) for name, value in body.items() if name not in names}
+    return kept, frozenset(names & _parameters(body))
+
+
+def _less(value: Any, names: frozenset[str]) -> Any:
+    return {name: inner for name, inner in value.items() if name not in names} if isinstance(value, dict) else value
 
 
 _KEY_LIKE = re.compile(r"\b(sk-|AIza|Bearer\s+|key-)\S+")

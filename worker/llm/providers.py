@@ -2,71 +2,134 @@
 
 from dataclasses import dataclass
 
+from worker.llm import accounts
+from worker.llm.accounts import CHAT, RESPONSES, Account, FindAccount, Value, keyed
+from worker.llm.aws import NATIVE, find_bedrock
+from worker.llm.vertex import find_vertex
 from worker.settings import Settings
 
 
 @dataclass(frozen=True)
 class Provider:
-    """One provider. An empty `wire` means that this version cannot speak to it yet.
+    """One provider. `cheap` and `strong` are its pair of default models, empty where only the operator knows one.
 
-    `key_field` and `url_field` name fields of Settings. `cheap` and `strong` are its pair of default models.
+    `wires` are those it may be asked over; `needs` names the variables that configure it, for people.
     """
 
     name: str
-    wire: str = ""
-    key_field: str = ""
-    url_field: str = ""
+    find_account: FindAccount
+    wires: tuple[str, ...]
+    needs: str
     cheap: str = ""
     strong: str = ""
     leaves_host: bool = True
-
-    def base_url(self, settings: Settings) -> str:
-        return (getattr(settings, self.url_field) or "").rstrip("/") if self.url_field else ""
-
-    def credential_ref(self, settings: Settings) -> str | None:
-        """Name the key, never its value; None where none is set."""
-        given = self.key_field and getattr(settings, self.key_field) is not None
-        return f"env:{self.key_field.upper()}" if given else None
+    max_temperature: float = 2.0
 
     def is_configured(self, settings: Settings) -> bool:
-        if self is OPENAI_COMPATIBLE:
-            return bool(self.base_url(settings))
-        return self.credential_ref(settings) is not None
+        return self.find_account(settings, False) is not None
 
     @property
-    def variable(self) -> str:
-        """The variable that configures it, for people."""
-        return (self.url_field if self is OPENAI_COMPATIBLE else self.key_field).upper()
+    def word(self) -> str:
+        """What stands for it in `LLM_<P>_MODEL`."""
+        return _WORDS.get(self.name, self.name).upper().replace("-", "_")
+
+    @property
+    def model_variable(self) -> str:
+        return f"LLM_{self.word}_MODEL"
+
+    @property
+    def orchestrator_variable(self) -> str:
+        return f"LLM_{self.word}_ORCHESTRATOR_MODEL"
 
 
 CHEAP, STRONG = "anthropic/claude-haiku-4.5", "anthropic/claude-opus-4.6"
+_WORDS = {"google": "gemini"}
 
-OFFLINE = Provider("offline", "offline", leaves_host=False)
-OPENROUTER = Provider("openrouter", "openai_chat", "openrouter_api_key", "openrouter_base_url", CHEAP, STRONG)
-ANTHROPIC = Provider("anthropic", "anthropic_messages", "anthropic_api_key", "anthropic_base_url", CHEAP, STRONG)
-OPENAI = Provider(  # its reasoning models want the Responses wire for tools, so none of them is a default
-    "openai", "openai_chat", "openai_api_key", "openai_base_url", "openai/gpt-4.1-mini", "openai/gpt-4.1"
+
+def _find_offline(_settings: Settings, _asked: bool) -> Account:  # noqa: FBT001 - see FindAccount
+    return Account("offline", Value(""))
+
+
+OFFLINE = Provider("offline", _find_offline, ("offline",), "", leaves_host=False)
+OPENROUTER = Provider(
+    "openrouter", keyed(CHAT, accounts.OPENROUTER_SET), (CHAT,), "OPENROUTER_API_KEY", cheap=CHEAP, strong=STRONG
 )
+ANTHROPIC = Provider(
+    "anthropic",
+    keyed("anthropic_messages", *accounts.ANTHROPIC_SETS),
+    ("anthropic_messages",),
+    "ANTHROPIC_API_KEY",
+    cheap=CHEAP,
+    strong=STRONG,
+    max_temperature=1.0,
+)
+OPENAI = Provider(
+    "openai",
+    accounts.find_openai,
+    (CHAT, RESPONSES),
+    "OPENAI_API_KEY",
+    cheap="openai/gpt-4.1-mini",
+    strong="openai/gpt-4.1",
+)
+GOOGLE = Provider(
+    "google",
+    keyed("gemini_generate", *accounts.GOOGLE_SETS),
+    ("gemini_generate",),
+    "GOOGLE_AI_API_KEY",
+    cheap="google/gemini-2.5-flash",
+    strong="google/gemini-2.5-pro",
+)
+VERTEX = Provider(
+    "vertex",
+    find_vertex,
+    ("gemini_generate",),
+    "VERTEX_AI_PROJECT",
+    cheap="vertex/gemini-2.5-flash",
+    strong="vertex/gemini-2.5-pro",
+)
+BEDROCK = Provider(
+    "bedrock",
+    find_bedrock,
+    (NATIVE, CHAT),
+    "BEDROCK_REGION (or AWS_REGION or AWS_DEFAULT_REGION), or BEDROCK_BASE_URL for a gateway",
+    cheap=CHEAP,
+    strong=STRONG,
+    max_temperature=1.0,
+)
+DEEPSEEK = Provider(
+    "deepseek",
+    keyed(CHAT, accounts.DEEPSEEK_SET),
+    (CHAT,),
+    "LLM_DEEPSEEK_API_KEY",
+    cheap="deepseek/deepseek-v4-flash",
+    strong="deepseek/deepseek-v4-pro",
+)
+AZURE = Provider("azure", accounts.find_azure, (CHAT, RESPONSES), "AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_API_KEY")
 OPENAI_COMPATIBLE = Provider(
-    "openai-compatible", "openai_chat", "llm_openai_compatible_api_key", "llm_openai_compatible_base_url"
+    "openai-compatible", accounts.find_compatible, (CHAT, RESPONSES), "LLM_OPENAI_COMPATIBLE_BASE_URL"
+)
+VLLM = Provider("vllm", accounts.find_vllm, (CHAT,), "VLLM_BASE_URL", leaves_host=False)
+OLLAMA = Provider(
+    "ollama",
+    accounts.find_ollama,
+    ("ollama_chat",),
+    "OLLAMA_BASE_URL",
+    cheap="ollama/llama3.1",
+    strong="ollama/llama3.1:70b",
+    leaves_host=False,
 )
 
-DIRECT = (ANTHROPIC, OPENAI, OPENAI_COMPATIBLE)
+DIRECT = (ANTHROPIC, OPENAI, GOOGLE, VERTEX, BEDROCK, DEEPSEEK, AZURE, OPENAI_COMPATIBLE, VLLM, OLLAMA)
 """Asked without a gateway, in the order in which they give the default model."""
 
-_LATER = ("azure", "google", "vertex", "ollama", "bedrock", "deepseek", "vllm")
-
-PROVIDERS: dict[str, Provider] = {
-    provider.name: provider for provider in (OPENROUTER, *DIRECT, *(Provider(name) for name in _LATER))
-}
-AVAILABLE = tuple(name for name, provider in PROVIDERS.items() if provider.wire)
+PROVIDERS: dict[str, Provider] = {provider.name: provider for provider in (OPENROUTER, *DIRECT)}
 OTHER_NAMES = {"gemini": "google"}
 
-OWN_ENDPOINTS = frozenset({"openrouter", "openai-compatible", "ollama", "vllm", "bedrock", "azure"})
-"""What stands behind these names is the operator's own: never posted to a gateway instead."""
+OWN_ENDPOINTS = frozenset({OPENROUTER, OPENAI_COMPATIBLE, OLLAMA, VLLM, BEDROCK, AZURE})
+"""What stands behind these names is the operator's own: never posted to a gateway or another provider instead."""
 
 
 def find_provider(name: str) -> Provider | None:
     """Find a provider by its name or other name, in any case; None if there is no such."""
-    word = name.strip().lower()
+    word = name.lower()
     return PROVIDERS.get(OTHER_NAMES.get(word, word))

@@ -1,21 +1,48 @@
 """From a credential's name to its value, at the last moment: only the call itself ever holds one."""
 
 import re
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
 from worker.errors import ProviderAuthError
+from worker.llm.transport import Transport
 from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.llm.google_tokens import GoogleTokens
 
 _SENDABLE = re.compile(r"[!-~]+")
 
 
-def credential(settings: Settings, ref: str) -> str:
-    """Look up a reference such as `env:OPENAI_API_KEY`. Raises ProviderAuthError that names the variable."""
-    scheme, _, name = ref.partition(":")
-    if scheme != "env":
-        raise ProviderAuthError(f"the credential reference {scheme}: is not understood; use env:VARIABLE")
-    value = getattr(settings, name.lower(), None)
+class Credentials:
+    """Looks credentials up: keys in the settings, and tokens that Google's library gets for one."""
+
+    def __init__(self, settings: Settings, transport: Transport) -> None:
+        self._settings = settings
+        self._transport = transport
+
+    def find(self, ref: str) -> str:
+        """Look up a reference such as `env:OPENAI_API_KEY`. Raises ProviderAuthError that names the variable."""
+        scheme, _, name = ref.partition(":")
+        if scheme == "google":
+            return self._google.token(name)
+        if scheme != "env":
+            raise ProviderAuthError(f"the credential reference {scheme}: is not understood; use env:VARIABLE")
+        return _sendable(name, getattr(self._settings, name.lower(), None))
+
+    @cached_property
+    def _google(self) -> "GoogleTokens":
+        try:
+            from worker.llm.google_tokens import GoogleTokens  # noqa: PLC0415  # an extra: only Vertex AI wants it
+        except ImportError:
+            extra = "pip install 'rca-worker[vertex]'"
+            raise ProviderAuthError(f"Vertex AI needs google-auth, which is not installed: `{extra}`") from None
+        return GoogleTokens(self._settings, self._transport)
+
+
+def _sendable(name: str, value: object) -> str:
     if not isinstance(value, SecretStr):
         raise ProviderAuthError(f"{name} is not set; set it to the provider's key")
     key = value.get_secret_value()

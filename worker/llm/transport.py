@@ -1,4 +1,4 @@
-"""One POST, bounded in time and size: no answer, however slow or large, holds a thread beyond its deadline.
+"""One request, bounded in time and size: no answer, however slow or large, holds a thread beyond its deadline.
 
 The environment's proxy variables and `.netrc` are not read: the latter would replace a provider's key.
 """
@@ -120,23 +120,28 @@ class Transport:
 
         Redirects are not followed: they would carry the key to another host.
         """
-        with self._exchange(url, headers=headers, body=body, timeout_s=timeout_s) as response:
+        with self._exchange("POST", url, headers=headers, body=body, timeout_s=timeout_s) as response:
+            return Answered(response.status_code, response.headers, _read(response))
+
+    def get(self, url: str, *, headers: dict[str, str], timeout_s: float) -> Answered:
+        """Get and read the whole answer. Raises as `post` does."""
+        with self._exchange("GET", url, headers=headers, body=b"", timeout_s=timeout_s) as response:
             return Answered(response.status_code, response.headers, _read(response))
 
     def tell(self, url: str, *, headers: dict[str, str], body: bytes, timeout_s: float) -> Told:
         """Post and read only how the answer begins, whatever it says then. Raises as `post` does."""
-        with self._exchange(url, headers=headers, body=body, timeout_s=timeout_s) as response:
+        with self._exchange("POST", url, headers=headers, body=body, timeout_s=timeout_s) as response:
             return Told(response.status_code, response.headers)
 
     @contextmanager
     def _exchange(
-        self, url: str, *, headers: dict[str, str], body: bytes, timeout_s: float
+        self, method: str, url: str, *, headers: dict[str, str], body: bytes, timeout_s: float
     ) -> Iterator[httpx.Response]:
         client = self._client()
         self._local.deadline.set(timeout_s)
         timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
         try:
-            with client.stream("POST", url, headers=headers, content=body, timeout=timeout) as response:
+            with client.stream(method, url, headers=headers, content=body, timeout=timeout) as response:
                 yield response
         except httpx.TimeoutException as error:
             raise ProviderUnavailableError(f"no answer within {timeout_s:.1f} s; it may be overloaded") from error

@@ -1,5 +1,6 @@
 """`rca config` tells what is set, what is wrong and what there is, and never a secret."""
 
+import json
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def test_a_secret_is_only_set_or_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         if is_secret(name):
             monkeypatch.setenv(name.upper(), f"redis://user:{KEY}@host/0")
+    monkeypatch.setenv("VERTEX_AI_SERVICE_ACCOUNT_JSON", json.dumps({"private_key": KEY}))
 
     result = check()
 
@@ -59,9 +61,9 @@ def test_a_secret_is_only_set_or_unset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_password_inside_an_address_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_BASE_URL", f"https://me:{KEY}@gateway/v1")
+    monkeypatch.setenv("RCA_PUBLIC_URL", f"https://me:{KEY}@gateway/v1")
 
-    assert "https://me:***@gateway/v1" in line_of("OPENAI_BASE_URL", check())
+    assert "https://me:***@gateway/v1" in line_of("RCA_PUBLIC_URL", check())
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,9 @@ def test_a_home_that_is_a_file_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_every_variable_is_described() -> None:
     rows = variables()
 
-    assert [row["variable"] for row in rows] == [name.upper() for name in Settings.model_fields]
+    assert sorted(row["variable"] for row in rows) == sorted(name.upper() for name in Settings.model_fields)
+    assert rows[0]["variable"] == "RCA_HOME"
+    assert rows[-1]["variable"].startswith("LLM_")
     assert all(row["description"] and row["accepts"] for row in rows)
 
 
@@ -193,7 +197,7 @@ def test_a_bypassed_model_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     result = check()
 
     assert result.exit_code == 0
-    assert "warn  RCA_MODEL: RCA_MODEL is set and bypassed" in result.stderr
+    assert "warn  models: RCA_MODEL is set and bypassed" in result.stderr
 
 
 def write_role(folder: Path, **fields: str) -> Path:

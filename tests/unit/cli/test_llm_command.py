@@ -23,8 +23,11 @@ def test_without_a_key_the_analyst_investigates_and_nobody_judges() -> None:
     result = llm("routes")
 
     assert result.exit_code == 0
-    assert "rca    offline/analyst" in result.stdout
-    assert "judge  none" in result.stdout
+    assert [line.split()[:2] for line in result.stdout.splitlines()] == [
+        ["rca", "offline/analyst"],
+        ["judge", "none:"],
+        ["questions", "offline/analyst"],
+    ]
     assert "no provider is configured" in result.stderr
 
 
@@ -85,5 +88,37 @@ def test_orchestrated_routes_name_lead_sub_agents_and_roles(monkeypatch: pytest.
         "subagent": "anthropic/claude-sonnet-4-6",
         "role own": "offline/analyst",
         "judge": "anthropic/claude-haiku-4-5",
+        "questions": "anthropic/claude-sonnet-4-6",
     }
     assert "warning: role lost uses the sub-agents' model" in result.stderr
+
+
+def test_a_role_is_explained_with_what_counts_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    monkeypatch.setenv("LLM_ANTHROPIC_MODEL", "claude-opus-4.7")
+
+    result = llm("explain")
+
+    lines = result.stdout.splitlines()
+    assert lines[1:4] == ["role: rca", "RCA_MODEL: unset", "LLM_ANTHROPIC_MODEL: claude-opus-4.7"]
+    assert "model id there: claude-opus-4-7" in lines
+
+
+def test_the_list_says_what_each_provider_needs_and_what_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    monkeypatch.setenv("OLLAMA_BASE_URL", "http://gpu:11434")
+
+    providers, models = llm("list").stdout.split("\n\n")
+
+    standing = {line.split()[0]: line.split(maxsplit=1)[1] for line in providers.splitlines()}
+    assert standing["anthropic"].startswith("configured: anthropic_messages; https://api.anthropic.com; key env:")
+    assert standing["ollama"] == "configured: ollama_chat; http://gpu:11434; key none"
+    assert standing["google"] == "not configured; set GOOGLE_AI_API_KEY"
+    assert len(standing) == 11
+    assert "anthropic/claude-haiku-4.5 " in models
+    assert "openai/" not in models
+    assert KEY not in providers + models
+
+
+def test_whose_access_is_looked_at_is_told() -> None:
+    assert "so /team/alpha may" in llm("explain", "offline/analyst", "--user-path", "/team/alpha").stdout

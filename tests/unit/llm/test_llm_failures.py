@@ -1,4 +1,6 @@
+from contextlib import closing
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,7 +23,8 @@ from worker.errors import (
 from worker.llm.client import retry_after_s
 from worker.llm.failures import classify, read_refusal, refused_parameters, scrub
 from worker.llm.prices import cost_usd
-from worker.llm.secrets import credential
+from worker.llm.secrets import Credentials
+from worker.llm.transport import Transport
 
 
 @pytest.mark.parametrize(
@@ -123,20 +126,25 @@ def test_no_retry_after_is_too_odd(value: str) -> None:
     assert seconds is None or seconds >= 0
 
 
+def found(ref: str, **given: Any) -> str:
+    with closing(Transport()) as transport:
+        return Credentials(bare_settings(**given), transport).find(ref)
+
+
 def test_a_key_is_found_by_its_variable() -> None:
-    assert credential(bare_settings(openai_api_key=KEY), "env:OPENAI_API_KEY") == KEY
+    assert found("env:OPENAI_API_KEY", openai_api_key=KEY) == KEY
 
 
 @pytest.mark.parametrize("ref", ["env:OPENAI_API_KEY", "env:RCA_HOME", "env:NOT_THERE", "env:secrets", "env:database"])
 def test_a_missing_key_is_an_error_that_names_its_variable(ref: str) -> None:
     with pytest.raises(ProviderAuthError, match=ref.removeprefix("env:")):
-        credential(bare_settings(), ref)
+        found(ref)
 
 
 @pytest.mark.parametrize("key", ["two words", "line\nbreak", "schlüssel"])
 def test_a_key_that_cannot_be_sent_is_refused_unquoted(key: str) -> None:
     with pytest.raises(ProviderAuthError) as caught:
-        credential(bare_settings(openai_api_key=key), "env:OPENAI_API_KEY")
+        found("env:OPENAI_API_KEY", openai_api_key=key)
 
     assert key not in str(caught.value)
 

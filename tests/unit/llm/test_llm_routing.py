@@ -57,7 +57,7 @@ def test_with_nothing_configured_the_offline_analyst_investigates_and_nobody_jud
     assert not route.data_leaves_host
     assert cost_usd(Usage(input_tokens=5, output_tokens=5), route.price) == 0.0
     assert offline.judge_route() is None
-    assert any("no provider is configured" in warning for warning in offline.warnings)
+    assert any("no provider is configured" in note for note in offline.notes)
 
 
 @pytest.mark.parametrize("given", [ANTHROPIC_KEY, {"llm_provider_mode": "direct"}, {"llm_provider_mode": "openrouter"}])
@@ -74,9 +74,9 @@ def test_a_model_that_is_named_is_never_replaced_by_the_analyst() -> None:
 
 
 def test_a_default_that_is_not_the_built_in_is_said() -> None:
-    assert any("openai takes the built-in model's place" in warning for warning in router(**OPENAI_KEY).warnings)
-    assert any("direct" in warning for warning in router(**ANTHROPIC_KEY).warnings)
-    assert router(**ROUTER_KEY).warnings == ()
+    assert any("openai takes the built-in model's place" in note for note in router(**OPENAI_KEY).notes)
+    assert any("direct" in note for note in router(**ANTHROPIC_KEY).notes)
+    assert router(**ROUTER_KEY).notes == ()
 
 
 def test_an_endpoint_without_a_model_is_asked_about() -> None:
@@ -97,17 +97,19 @@ def test_an_unknown_mode_names_the_variable_and_what_it_takes() -> None:
         router(**ALL_KEYS, llm_provider_mode="skynet")
 
 
-@pytest.mark.parametrize("mode", ["google", "gemini", "vertex", "ollama", "bedrock", "azure", "deepseek", "vllm"])
-def test_a_mode_of_a_provider_that_cannot_be_spoken_to_yet_says_so(mode: str) -> None:
-    with pytest.raises(ConfigError, match="not available in this version; available: openrouter, anthropic, openai"):
-        router(**ALL_KEYS, llm_provider_mode=mode)
+@pytest.mark.parametrize("mode", ["google", "gemini", "vertex", "ollama"])
+def test_a_mode_of_a_provider_whose_wire_is_not_spoken_says_so(mode: str) -> None:
+    given = bare_settings(**ALL_KEYS, llm_provider_mode=mode)
+
+    with pytest.raises(ConfigError, match=r"not available in this version.*available: openrouter, anthropic, openai"):
+        Router(given, wires=("openai_chat", "anthropic_messages"))
 
 
 @pytest.mark.parametrize(
     ("mode", "given", "variable"),
     [
         ("openrouter", ANTHROPIC_KEY, "OPENROUTER_API_KEY"),
-        ("direct", ROUTER_KEY, "ANTHROPIC_API_KEY or OPENAI_API_KEY or LLM_OPENAI_COMPATIBLE_BASE_URL"),
+        ("direct", ROUTER_KEY, "ANTHROPIC_API_KEY or OPENAI_API_KEY or .*LLM_OPENAI_COMPATIBLE_BASE_URL"),
         ("openai", ANTHROPIC_KEY, "OPENAI_API_KEY"),
         ("direct", {}, "ANTHROPIC_API_KEY"),
     ],
@@ -171,7 +173,7 @@ def test_openrouter_gets_names_as_it_spells_them(name: str, model: str) -> None:
 
 @pytest.mark.parametrize("name", ["ollama/qwen2.5:32b", "vllm/x", "bedrock/us.anthropic.claude-v1:0", "azure/gpt-4o"])
 def test_endpoints_of_ones_own_are_never_posted_to_openrouter(name: str) -> None:
-    with pytest.raises(RouteError, match="not available in this version"):
+    with pytest.raises(RouteError, match="which is not configured; set "):
         named(name, **ROUTER_KEY)
 
 
@@ -211,7 +213,7 @@ def test_direct_mode_asks_the_models_own_provider(name: str, label: str) -> None
     [
         ("llama-9", "write provider/model"),
         ("meta-llama/llama-3", "write provider/model"),
-        ("gemini-2.5-pro", "google is not available in this version"),
+        ("gemini-2.5-pro", "GOOGLE_AI_API_KEY"),
         ("offline/other", "offline/analyst"),
     ],
 )
@@ -250,7 +252,7 @@ def test_any_name_is_a_route_or_an_error_that_explains(name: str) -> None:
         if last.startswith("refused: "):
             assert any(word in last for word in ("write", "available", "set ", "offline/analyst"))
         else:
-            assert chosen.route(Role.RCA, named=name).picked == name
+            assert chosen.route(Role.RCA, named=name).picked == name.strip()
 
 
 @given(st.sampled_from(CARDS), st.sampled_from(["", "-20250101", "-2025-01-01", "-latest"]))
@@ -319,11 +321,10 @@ def test_a_bad_name_of_the_judge_stops_the_start() -> None:
         router(**ANTHROPIC_KEY, guardrails_llm_model="llama-9")
 
 
-def test_reasoning_models_in_the_wrong_place_are_warned_about() -> None:
-    warnings = router(**OPENAI_KEY, rca_model="o3", guardrails_llm_model="gpt-5-nano").warnings
+def test_a_judge_that_reasons_is_warned_about() -> None:
+    (warning,) = router(**OPENAI_KEY, rca_model="o3", guardrails_llm_model="gpt-5-nano").warnings
 
-    assert any("openai/o3 reasons" in warning for warning in warnings)
-    assert any("judge's model openai/gpt-5-nano" in warning for warning in warnings)
+    assert "judge's model openai/gpt-5-nano reasons" in warning
 
 
 # For people

@@ -211,7 +211,8 @@ def test_the_judge_is_the_cheap_model_of_the_sub_agents_provider_unless_named(
     assert judge.label == label
 
 
-def test_each_reasoning_model_on_openais_chat_route_is_warned_about_once() -> None:
-    warnings = router(**BOTH_KEYS, rca_orchestrator_model="openai/o3", rca_subagent_model="openai/o3").warnings
+def test_reasoning_models_are_asked_over_the_wire_on_which_they_call_tools() -> None:
+    chosen = router(**BOTH_KEYS, rca_orchestrator_model="openai/o3", rca_subagent_model="openai/gpt-4.1")
 
-    assert len([warning for warning in warnings if "openai/o3 reasons" in warning]) == 1
+    wires = {role: chosen.route(role).wire for role in (Role.ORCHESTRATOR, Role.SUBAGENT)}
+    assert wires == {Role.ORCHESTRATOR: "openai_responses", Role.SUBAGENT: "openai_chat"}

@@ -45,7 +45,7 @@ def url(route: Route) -> str:
     return f"{base}/v1/messages"
 
 
-def headers(key: str | None) -> dict[str, str]:
+def headers(_route: Route, key: str | None) -> dict[str, str]:
     return {"anthropic-version": VERSION} | ({"x-api-key": key} if key else {})
 
 

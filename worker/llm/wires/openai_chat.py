@@ -6,6 +6,7 @@ Also what OpenRouter and most other endpoints speak. What they add is taken as i
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 from worker.domain.conversation import (
     AssistantMessage,
@@ -17,7 +18,6 @@ from worker.domain.conversation import (
     Route,
     StopReason,
     SystemMessage,
-    ToolDefinition,
     ToolMessage,
     ToolRequest,
     Usage,
@@ -37,6 +37,8 @@ from worker.llm.wires.reading import (
     text_of,
     tool_request,
 )
+from worker.llm.wires.saying import function_of, output_limit, result_text
+from worker.llm.wires.strictness import is_strict
 
 NAME = "openai_chat"
 
@@ -48,18 +50,23 @@ _STOPS = {
     "content_filter": StopReason.REFUSED,
 }
 _REASONING_TEXT = "reasoning_content"
-_TYPED = frozenset({"type", "anyOf", "$ref", "enum", "const"})
-_NESTED = frozenset({"properties", "required", "additionalProperties", "items", "$defs"})
-_STRICT_WORDS = _TYPED | _NESTED | {"description", "title"}
 
 
 def url(route: Route) -> str:
     base = route.base_url.rstrip("/")
-    return base if base.endswith("/chat/completions") else f"{base}/chat/completions"
+    whole = base if base.endswith("/chat/completions") else f"{base}/chat/completions"
+    return with_version(whole, route)
 
 
-def headers(key: str | None) -> dict[str, str]:
-    return {"authorization": f"Bearer {key}"} if key else {}
+def with_version(address: str, route: Route) -> str:
+    """Add the version that an Azure deployment wants in its address."""
+    return f"{address}?{urlencode({'api-version': route.api_version})}" if route.api_version else address
+
+
+def headers(route: Route, key: str | None) -> dict[str, str]:
+    if key is None:
+        return {}
+    return {"api-key": key} if route.provider == "azure" else {"authorization": f"Bearer {key}"}
 
 
 def encode(request: ModelRequest, route: Route) -> JsonObject:
@@ -69,15 +76,14 @@ def encode(request: ModelRequest, route: Route) -> JsonObject:
         "messages": [_message(m, route, marked=i in marks) for i, m in enumerate(request.messages)],
     }
     if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools]
+        body["tools"] = [{"type": "function", "function": function_of(tool)} for tool in request.tools]
         body["tool_choice"] = _tool_choice(request)
     if request.json_output:
         body["response_format"] = _response_format(request.json_output)
     if request.temperature is not None:
         body["temperature"] = request.temperature
-    limits = [n for n in (request.max_output_tokens, route.max_output_tokens) if n is not None]
-    if request.max_output_tokens is not None:
-        body[_limit_name(route)] = min(limits)
+    if (limit := output_limit(request, route)) is not None:
+        body[_limit_name(route)] = limit
     return body | route.parameters
 
 
@@ -99,8 +105,8 @@ def _message(message: Message, route: Route, *, marked: bool) -> JsonObject:
         case SystemMessage() | UserMessage():
             return {"role": message.role, "content": _content(message.text, marked=marked)}
         case ToolMessage():
-            text = f"Error: {message.text}" if message.is_error else message.text  # the format has no field for it
-            return {"role": "tool", "tool_call_id": message.request_id, "content": _content(text, marked=marked)}
+            content = _content(result_text(message), marked=marked)
+            return {"role": "tool", "tool_call_id": message.request_id, "content": content}
         case AssistantMessage():
             return _assistant(message, route)
 
@@ -133,11 +139,6 @@ def _tool_call(request: ToolRequest) -> JsonObject:
     return {"id": request.id, "type": "function", "function": function}
 
 
-def _tool(tool: ToolDefinition) -> JsonObject:
-    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-    return {"type": "function", "function": function}
-
-
 def _tool_choice(request: ModelRequest) -> str | JsonObject:
     if request.forced_tool:
         return {"type": "function", "function": {"name": request.forced_tool}}
@@ -145,25 +146,11 @@ def _tool_choice(request: ModelRequest) -> str | JsonObject:
 
 
 def _response_format(output: JsonOutput) -> JsonObject:
-    strict = _is_strict(output.json_schema)
+    strict = is_strict(output.json_schema)
     return {
         "type": "json_schema",
         "json_schema": {"name": output.name, "schema": output.json_schema, "strict": strict},
     }
-
-
-def _is_strict(schema: JsonObject) -> bool:
-    """Say whether strict mode takes the schema: only words it knows, objects closed, all properties required."""
-    properties = schema.get("properties", {})
-    if schema.keys() - _STRICT_WORDS or not schema.keys() & _TYPED:
-        return False
-    if schema.get("type") == "object":
-        closed = schema.get("additionalProperties") is False
-        if not closed or set(schema.get("required", ())) != set(properties):
-            return False
-    inner = [*properties.values(), *schema.get("$defs", {}).values(), *schema.get("anyOf", ())]
-    inner += [schema["items"]] if "items" in schema else []
-    return all(_is_strict(child) for child in inner)
 
 
 def decode(body: JsonObject) -> ModelAnswer:

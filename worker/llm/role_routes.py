@@ -1,0 +1,144 @@
+"""The routes of all roles in one mode, made at once: a configuration that cannot work is refused at the start."""
+
+from dataclasses import dataclass, field
+
+from worker.domain.conversation import Route
+from worker.errors import ConfigError, RouteError
+from worker.llm.accounts import find_disagreements
+from worker.llm.catalogue import reasons
+from worker.llm.choices import VARIABLES, Choice, Role, choices, find_home, judges_at
+from worker.llm.modes import DIRECTLY, check_mode, find_overruled_backend
+from worker.llm.providers import ANTHROPIC, OFFLINE, OPENROUTER, PROVIDERS
+from worker.llm.resolution import Resolver
+from worker.llm.routes import build_route, local_providers
+from worker.llm.spelling import ANALYST
+
+OFFLINE_PICK = f"{OFFLINE.name}/{ANALYST}"
+BYPASSED = "RCA_MODEL is set and bypassed: with ORCHESTRATOR_ENABLED an agent that works alone uses RCA_SUBAGENT_MODEL"
+TEAM = (Role.ORCHESTRATOR, Role.SUBAGENT)
+
+
+@dataclass(frozen=True)
+class RoleRoutes:
+    """Whose route is which. `notes` say what was chosen for the operator, `warnings` what is better mended."""
+
+    agents: dict[Role, Route]
+    judge: Route
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = field(default=())
+
+
+def build_role_routes(resolver: Resolver) -> RoleRoutes:
+    """Return all routes. Raises ConfigError that names the variable if one of them cannot be."""
+    builder = _Builder(resolver)
+    builder.check()
+    agents = builder.agents()
+    judge = builder.judge(agents[Role.RCA])
+    return RoleRoutes(agents, judge, builder.notes(agents), builder.warnings(judge))
+
+
+class _Builder:
+    def __init__(self, resolver: Resolver) -> None:
+        self.resolver, self.settings = resolver, resolver.settings
+        self.home = find_home(resolver)
+
+    def check(self) -> None:
+        """Look at everything that is set about providers, also at what no role uses now."""
+        local_providers(self.settings)
+        for provider in PROVIDERS.values():
+            provider.find_account(self.settings, False)
+        roles = TEAM if self.settings.orchestrator_enabled else (Role.RCA,)
+        named = [self._named(role) for role in roles]
+        is_offline = all(choice and choice.name == OFFLINE_PICK for choice in named)
+        is_direct = self.resolver.mode.name == DIRECTLY
+        if not is_offline and not (is_direct and all(named)):
+            self._check_mode()
+
+    def _check_mode(self) -> None:
+        mode = self.resolver.mode
+        if mode.provider and not self.resolver.is_spoken(mode.provider):
+            raise ConfigError(
+                f"{mode.variable}={mode.name}: {mode.provider.name} is not available in this version, which lacks"
+                f" the wire {mode.provider.wires[0]}; available: {self.resolver.available}"
+            )
+        check_mode(mode, self.settings)
+
+    def agents(self) -> dict[Role, Route]:
+        """Return the routes of agents; one that works alone is a sub-agent where there is a lead."""
+        if self.settings.orchestrator_enabled:
+            found = self._team()
+            found[Role.RCA] = found[Role.SUBAGENT]
+        else:
+            found = {Role.RCA: self._rca()}
+        found[Role.MAIN] = self._main(found[Role.RCA])
+        return found
+
+    def _named(self, role: Role) -> Choice | None:
+        return next((c for c in choices(role, self.home, self.settings) if c.name), None)
+
+    def _route(self, choice: Choice) -> Route:
+        """Raises ConfigError that names the origin where the choice leads nowhere."""
+        try:
+            resolved = self.resolver.resolve(choice.name or "", at=choice.at)
+            return build_route(resolved, self.settings, origin=choice.origin)
+        except RouteError as error:
+            raise ConfigError(f"{choice.origin}: {error}") from error
+
+    def _team(self) -> dict[Role, Route]:
+        chosen = {role: self._named(role) for role in TEAM}
+        if missing := [VARIABLES[role] for role, choice in chosen.items() if choice is None]:
+            how = "write provider/model, such as anthropic/claude-sonnet-4.6, or offline/analyst"
+            raise ConfigError(f"ORCHESTRATOR_ENABLED needs {' and '.join(missing)}; {how}")
+        return {role: self._route(choice) for role, choice in chosen.items() if choice}
+
+    def _rca(self) -> Route:
+        is_offline = self.resolver.mode.name == OFFLINE.name
+        if is_offline and not self.settings.rca_model:
+            return self._route(Choice(f"built-in: {self.resolver.mode.why}", OFFLINE_PICK))
+        if choice := self._named(Role.RCA):
+            return self._route(choice)
+        name, variable = (self.home.name, self.home.model_variable) if self.home else ("any provider", "")
+        raise ConfigError(f"No model configured for {name}. Set {variable or 'LLM_<P>_MODEL'} or RCA_MODEL.")
+
+    def _main(self, rca: Route) -> Route:
+        """Return the route of follow-up questions: the investigation's, where nothing better is known."""
+        choice = self._named(Role.MAIN)
+        if choice is None:
+            return rca.model_copy(update={"origin": f"as investigations: {rca.origin}"})
+        try:
+            return self._route(choice)
+        except ConfigError:
+            if choice.name == self.settings.main_model:
+                raise
+            return rca.model_copy(update={"origin": f"as investigations: {rca.origin}"})
+
+    def judge(self, asking: Route) -> Route:
+        if choice := self._named(Role.JUDGE):
+            return self._route(choice)
+        provider = PROVIDERS.get(asking.provider)
+        choice = judges_at(provider, self.settings) if provider else None
+        if choice is None or not choice.name:
+            return asking
+        try:
+            return self._route(choice)
+        except ConfigError:
+            return asking
+
+    def notes(self, agents: dict[Role, Route]) -> tuple[str, ...]:
+        mode, found = self.resolver.mode, []
+        if not mode.variable and mode.name != OPENROUTER.name:
+            found.append(f"provider mode is {mode.name}: {mode.why}")
+        rca, home = agents[Role.RCA], self.home
+        if rca.origin.startswith("built-in with") and home and home not in {OPENROUTER, ANTHROPIC}:
+            found.append(f"the default model is {rca.label}: {home.name} takes the built-in model's place")
+        return tuple(found)
+
+    def warnings(self, judge: Route) -> tuple[str, ...]:
+        found = find_disagreements(self.settings)
+        if overruled := find_overruled_backend(self.resolver.mode, self.settings):
+            found.append(overruled)
+        if self.settings.orchestrator_enabled and self.settings.rca_model:
+            found.append(BYPASSED)
+        if reasons(judge.model):
+            found.append(f"the judge's model {judge.label} reasons, slow and costly for a yes or no; pick a plain one")
+        return tuple(found)

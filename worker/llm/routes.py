@@ -1,0 +1,104 @@
+"""A route, made of what a name was resolved to: address, credential, price, window, and where its data goes."""
+
+from urllib.parse import urlsplit
+
+from worker.domain.conversation import Price, Route
+from worker.errors import ConfigError, RouteError
+from worker.llm import bedrock_ids
+from worker.llm.accounts import is_openai_api
+from worker.llm.catalogue import ModelCard, find_model
+from worker.llm.providers import (
+    AZURE,
+    BEDROCK,
+    OFFLINE,
+    OLLAMA,
+    OPENAI,
+    OPENAI_COMPATIBLE,
+    OPENROUTER,
+    PROVIDERS,
+    VERTEX,
+    VLLM,
+    find_provider,
+)
+from worker.llm.resolution import Resolved
+from worker.settings import Settings
+
+FREE = Price(input_per_mtok=0.0, output_per_mtok=0.0, source="runs in this process")
+OWN = Price(input_per_mtok=0.0, output_per_mtok=0.0, source="runs on a machine of your own")
+
+_VENDORS = {VERTEX: "google", AZURE: "openai", OPENAI_COMPATIBLE: "openai", OPENROUTER: ""}
+
+
+def build_route(resolved: Resolved, settings: Settings, *, origin: str) -> Route:
+    """Return the route. Raises RouteError where the configured temperature is not one the provider takes."""
+    account, provider = resolved.account, resolved.provider
+    card, leaves = find_card(resolved), leaves_host(resolved, settings)
+    address = account.address.text
+    if account.azure:
+        address = account.azure.base_url(wire=resolved.wire, deployment=resolved.model)
+    return Route(
+        provider=provider.name,
+        model=resolved.model,
+        wire=resolved.wire,
+        base_url=address,
+        credential_ref=account.credential_ref,
+        api_version=account.azure.api_version if account.azure else None,
+        region=account.region.text if account.region else None,
+        project=account.project.text if account.project else None,
+        location=account.location.text if account.location else None,
+        temperature=_temperature(resolved, settings),
+        context_window=settings.ollama_num_ctx if provider is OLLAMA else card.context_window if card else None,
+        max_output_tokens=card.max_output_tokens if card else None,
+        price=FREE if provider is OFFLINE else OWN if not leaves else card.price if card else None,
+        data_leaves_host=leaves,
+        picked=resolved.pick.text,
+        origin=origin,
+    )
+
+
+def find_card(resolved: Resolved) -> ModelCard | None:
+    """Find the listed model behind a native id; None where it is not listed, or the name is an endpoint's own."""
+    provider, account, model = resolved.provider, resolved.account, resolved.model
+    if provider is BEDROCK:
+        return bedrock_ids.card_of(model) if account.region else None
+    if provider in {OFFLINE, VLLM, OLLAMA}:
+        return None
+    if provider is OPENAI_COMPATIBLE and not is_openai_api(account.address.text):
+        return None  # a name there need not mean the vendor's model
+    vendor = _VENDORS.get(provider, provider.name)
+    card = find_model(f"{vendor}/{model}" if vendor else model)
+    return card or (resolved.pick.card if provider is AZURE and resolved.pick.vendor is OPENAI else None)
+
+
+def leaves_host(resolved: Resolved, settings: Settings) -> bool:
+    """Say whether the conversation goes to somebody else's machine.
+
+    An address of one's own keeps it where RCA_LOCAL_PROVIDERS says so. Ollama hands models called `…-cloud` on to
+    its makers.
+    """
+    if resolved.account.is_own and resolved.provider.name in local_providers(settings):
+        return False
+    if resolved.provider is OLLAMA:
+        host = urlsplit(resolved.account.address.text).hostname or ""
+        return resolved.model.endswith(("-cloud", ":cloud")) or host.endswith("ollama.com")
+    return resolved.provider.leaves_host
+
+
+def local_providers(settings: Settings) -> frozenset[str]:
+    """Return the names in RCA_LOCAL_PROVIDERS. Raises ConfigError for one that is no provider."""
+    words = [word.strip() for word in (settings.rca_local_providers or "").split(",") if word.strip()]
+    found = {word: find_provider(word) for word in words}
+    if unknown := [word for word, provider in found.items() if provider is None]:
+        known = ", ".join(PROVIDERS)
+        raise ConfigError(f"RCA_LOCAL_PROVIDERS: {unknown[0]} is no provider; there are {known}")
+    return frozenset(provider.name for provider in found.values() if provider)
+
+
+def _temperature(resolved: Resolved, settings: Settings) -> float | None:
+    wanted, provider = settings.rca_temperature, resolved.provider
+    if provider is OFFLINE or wanted is None:
+        return None
+    if wanted > provider.max_temperature:
+        limit = f"{provider.name} takes 0 to {provider.max_temperature:g}"
+        raise RouteError(f"RCA_TEMPERATURE={wanted:g} is too high for {provider.name}/{resolved.model}: {limit}")
+    return wanted
