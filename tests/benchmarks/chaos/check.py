@@ -169,10 +169,20 @@ def find_repeats(run: Run) -> list[Repeat]:
 
 def explain(faults: Iterable[Row], started: float, ended: float) -> tuple[str, Row | None]:
     """Name the fault that a call under way from `started` to `ended` was hit by; `unexplained` if there is none."""
-    hits = [f for f in faults if _hits(f, started - BEFORE_S, ended + SETTLE_S)]
+    faults = list(faults)
+    hits = [f for f in faults if _hits(f, started - BEFORE_S, _settled(faults, started, ended))]
     ranks = list(EXPLAINS)
     first = min(hits, key=lambda f: ranks.index(f["kind"]), default=None)
     return (EXPLAINS[first["kind"]], first) if first else ("unexplained", None)
+
+
+def _settled(faults: Iterable[Row], started: float, ended: float) -> float:
+    """Return until when a call may have stayed uncommitted: who stands still in a stall commits it afterwards."""
+    settled = ended + SETTLE_S
+    for stall in (f for f in faults if f["kind"] == "stall"):
+        if stall["at"] <= settled and stall["until"] >= started:
+            settled = max(settled, stall["until"] + SETTLE_S)
+    return settled
 
 
 def _hits(fault: Row, started: float, ended: float) -> bool:

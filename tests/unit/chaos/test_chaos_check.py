@@ -258,6 +258,16 @@ def test_a_repeat_in_flight_is_explained_by_what_hit_it(tmp_path: Path, broken_b
     assert (repeat.because, repeat.is_finished, broken) == (because, False, [])
 
 
+def test_a_call_that_a_stall_kept_from_its_commit_is_explained_by_the_freeze_that_follows(tmp_path: Path) -> None:
+    run = Written()
+    ask_again_for_no_reason(run)
+    run.faults += [fault("stall", from_s=0.9, until_s=3.9), fault("freeze", from_s=3.9, until_s=9)]
+
+    (repeat,) = check.find_repeats(run.write(tmp_path))
+
+    assert repeat.because == "freeze"
+
+
 def test_recovery_is_the_time_from_the_kill_to_the_call_made_again(tmp_path: Path) -> None:
     run = Written()
     run.requests.insert(0, request(9, at_s=-4.0, turn=1))
