@@ -35,12 +35,12 @@ def test_cancelled_between_two_turns_nothing_new_starts(install: Install, tmp_pa
 
 def test_cancelled_while_the_model_thinks_its_answer_starts_nothing(system: System) -> None:
     marker = "cancelled while asking"
-    system.provider.play(marker, [runs("uptime"), reports()], slow_once={1: 4})
+    system.provider.play(marker, [runs("uptime"), reports()], slow_once={1: 9})
 
     investigation = system.open(marker)
     system.wait_for_turn(marker, 1)
     cancel(system, investigation)
-    system.wait_for_status(investigation, InvestigationStatus.CANCELLED, within_s=10)
+    system.wait_for_status(investigation, InvestigationStatus.CANCELLED, within_s=15)
 
     assert system.agent(investigation).status == AgentStatus.CANCELLED
     assert [c.status for c in system.tool_calls(investigation).values()] in ([], ["allowed"])

@@ -15,7 +15,16 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from sqlalchemy import text
 
-from tests.acceptance.system import ANTHROPIC_KEY, ANTHROPIC_MODEL, OPENAI_KEY, OPENAI_MODEL, System, reports, runs
+from tests.acceptance.system import (
+    ANTHROPIC_KEY,
+    ANTHROPIC_MODEL,
+    OPENAI_KEY,
+    OPENAI_MODEL,
+    System,
+    reports,
+    runs,
+    wait_for,
+)
 from tests.cases import CaseRows, write_case
 from tests.model_server import Reply
 from worker.domain.report import Report
@@ -47,6 +56,8 @@ def monitored(url: str) -> Iterator[list[str]]:
         thread = threading.Thread(target=listen, daemon=True)
         thread.start()
         yield heard
+        redis.ping()  # it hears in order: once this is there, so is all before
+        wait_for(lambda: any("PING" in command for command in heard), within_s=10, otherwise=lambda: str(heard[-3:]))
         monitor.connection.disconnect()
         thread.join(timeout=5)
 

@@ -74,11 +74,13 @@ def test_a_dead_consumers_entries_are_claimed_by_another(client: redis.Redis) ->
 def test_a_blocked_reader_wakes_at_once(client: redis.Redis) -> None:
     client.xgroup_create("incidents", "bridge", id="0", mkstream=True)
     other = redis.Redis(connection_pool=client.connection_pool)
-    threading.Timer(0.2, other.xadd, ("incidents", {"event": "{}"})).start()
+    writing = threading.Timer(0.2, other.xadd, ("incidents", {"event": "{}"}))
+    writing.start()
     began_s = time.monotonic()
 
     entries = client.xreadgroup("bridge", "one", {"incidents": ">"}, block=5000)
 
+    writing.join()
     assert entries
     assert time.monotonic() - began_s < 1
 
