@@ -20,7 +20,13 @@ from worker.settings import Settings
 
 KEY = "zq7-Wm4v9LkTt2Rr8Xx1"
 
-ALL_KEYS = {"openai_api_key": KEY, "anthropic_api_key": KEY, "google_ai_api_key": KEY}
+ALL_KEYS = {
+    "openai_api_key": KEY,
+    "anthropic_api_key": KEY,
+    "google_ai_api_key": KEY,
+    "bedrock_access_key_id": "AKIAZQ7WM4V9LKTT",
+    "bedrock_secret_access_key": KEY,
+}
 """What the routes of all wires need."""
 
 QUERY = ToolDefinition(
@@ -40,12 +46,14 @@ def bare_settings(**given: Any) -> Settings:
     return Settings(**({name: field.default for name, field in Settings.model_fields.items()} | given))
 
 
+AWS_KEYS = "BEDROCK_ACCESS_KEY_ID,BEDROCK_SECRET_ACCESS_KEY"
 _ROUTES = {
     "openai_chat": ("openai", "gpt-4.1-mini", "OPENAI_API_KEY", "/v1"),
     "anthropic_messages": ("anthropic", "claude-haiku-4-5", "ANTHROPIC_API_KEY", ""),
     "openai_responses": ("openai", "gpt-5-mini", "OPENAI_API_KEY", "/v1"),
     "gemini_generate": ("google", "gemini-2.5-flash", "GOOGLE_AI_API_KEY", ""),
     "ollama_chat": ("ollama", "qwen3:8b", None, ""),
+    "bedrock_converse": ("bedrock", "us.anthropic.claude-haiku-4-5-20251001-v1:0", AWS_KEYS, ""),
 }
 WIRE_NAMES = tuple(_ROUTES)
 
@@ -58,6 +66,7 @@ def route_of(wire: str, *, server: ModelServer | None = None, **changes: Any) ->
         "wire": wire,
         "base_url": (server.root if server else "http://127.0.0.1:9") + path,
         "credential_ref": f"env:{key}" if key else None,
+        "region": "us-east-1" if provider == "bedrock" else None,
     }
     return Route(**(facts | changes))
 

@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import anthropic
+import boto3
 import ollama
 import openai
+from botocore.config import Config
 from google import genai
 from google.genai import types
 
@@ -55,6 +58,14 @@ def _ask_gemini(root: str, arguments: Mapping[str, Any]) -> Any:
 def _ask_ollama(root: str, arguments: Mapping[str, Any]) -> Any:
     with ollama.Client(host=root) as client:
         return client.chat(**arguments)
+
+
+def _ask_bedrock(root: str, arguments: Mapping[str, Any]) -> Any:
+    keys = {"aws_access_key_id": "AKIAZQ7WM4V9LKTT", "aws_secret_access_key": KEY}
+    once = Config(retries={"total_max_attempts": 1}, signature_version="v4")
+    session = boto3.Session(region_name="us-east-1", **keys)
+    with closing(session.client("bedrock-runtime", endpoint_url=root, config=once)) as client:
+        return client.converse(**arguments)
 
 
 def _read_openai(answer: Any) -> dict[str, Any]:
@@ -110,6 +121,18 @@ def _read_ollama(answer: Any) -> dict[str, Any]:
         "is_calling": bool(calls),
         "usage": (answer.prompt_eval_count, answer.eval_count),
         "model": answer.model,
+    }
+
+
+def _read_bedrock(answer: Any) -> dict[str, Any]:
+    content = answer["output"]["message"]["content"]
+    uses = [block["toolUse"] for block in content if "toolUse" in block]
+    return {
+        "text": "".join(block.get("text", "") for block in content),
+        "calls": [(use["name"], use["input"]) for use in uses],
+        "is_calling": answer["stopReason"] == "tool_use",
+        "usage": (answer["usage"]["inputTokens"], answer["usage"]["outputTokens"]),
+        "model": "",  # it does not say
     }
 
 
@@ -298,8 +321,47 @@ _OLLAMA: dict[str, Any] = {
     "options": {"num_predict": 500, "temperature": 0.2},
 }
 
+_POINT = {"cachePoint": {"type": "default"}}
+_CONVERSE: dict[str, Any] = {
+    "modelId": "us.anthropic.claude-haiku-4-5-20251001-v1:0",
+    "system": [{"text": SYSTEM}, _POINT],
+    "messages": [
+        {"role": "user", "content": [{"text": USER}, _POINT]},
+        {
+            "role": "assistant",
+            "content": [
+                {"text": SAYS},
+                *({"toolUse": {"toolUseId": i, "name": n, "input": a}} for i, n, a in CALLS),
+            ],
+        },
+        {
+            "role": "user",
+            "content": [
+                {"toolResult": {"toolUseId": "call_a", "content": [{"text": FIRST}]}},
+                {"toolResult": {"toolUseId": "call_b", "content": [{"text": SECOND}], "status": "error"}},
+                _POINT,
+            ],
+        },
+    ],
+    "toolConfig": {
+        "tools": [
+            {
+                "toolSpec": {
+                    "name": "query_metrics",
+                    "description": "Query a metric.",
+                    "inputSchema": {"json": QUERY.parameters},
+                }
+            },
+            _POINT,
+        ],
+        "toolChoice": {"tool": {"name": "query_metrics"}},
+    },
+    "inferenceConfig": {"maxTokens": 500, "temperature": 0.2},
+}
+
 # Anthropic's library has gone on to API version 2026-10-21, which removed temperature, and sends the key as a bearer
 # token; we send the version and the header that every compatible endpoint knows. Both are documented and served.
+# Ollama's has no name for two fields of its server.
 ORACLES: dict[str, Oracle] = {
     "openai_chat": Oracle(_ask_openai, _CHAT, _read_openai),
     "openai_responses": Oracle(_ask_responses, _RESPONSES, _read_responses),
@@ -307,5 +369,12 @@ ORACLES: dict[str, Oracle] = {
         _ask_anthropic, _MESSAGES, _read_anthropic, other_headers=frozenset({"anthropic-version", "x-api-key"})
     ),
     "gemini_generate": Oracle(_ask_gemini, _GENERATE, _read_gemini, spelled=_in_json),
-    "ollama_chat": Oracle(_ask_ollama, _OLLAMA, _read_ollama, other_headers=frozenset({"authorization"})),
+    "bedrock_converse": Oracle(_ask_bedrock, _CONVERSE, _read_bedrock),
+    "ollama_chat": Oracle(
+        _ask_ollama,
+        _OLLAMA,
+        _read_ollama,
+        spelled=lambda body: body | {"truncate": False, "shift": False},
+        other_headers=frozenset({"authorization"}),
+    ),
 }

@@ -27,6 +27,7 @@ from worker.domain.conversation import (
 )
 from worker.errors import MalformedAnswerError, ProviderError, TransientError
 from worker.llm.wires import WIRES, Wire
+from worker.llm.wires.anthropic_messages import ANSWER_TOOL
 
 pytestmark = pytest.mark.parametrize("wire", [WIRES[name] for name in WIRE_NAMES], ids=WIRE_NAMES)
 
@@ -133,6 +134,12 @@ CHOICES: dict[str, dict[str, Any]] = {
         "required": {"mode": "ANY"},
         "search_logs": {"mode": "ANY", "allowedFunctionNames": ["search_logs"]},
     },
+    "bedrock_converse": {
+        "auto": {"auto": {}},
+        "none": None,
+        "required": {"any": {}},
+        "search_logs": {"tool": {"name": "search_logs"}},
+    },
     "ollama_chat": {
         "auto": None,
         "none": None,
@@ -220,8 +227,8 @@ def test_wanted_json_comes_back_as_text(wire: Wire) -> None:
     exchange = sent(wire, hello(json_output=output))
     assert '"allow"' in json.dumps(exchange.body)
     reply = Reply(text='{"allow": true}')
-    if wire.name == "anthropic_messages":  # asked for as the call of a tool
-        reply = Reply(tool_calls=[(exchange.tool_choice["name"], {"allow": True})])
+    if wire.name in {"anthropic_messages", "bedrock_converse"}:  # asked for as the call of a tool
+        reply = Reply(tool_calls=[(ANSWER_TOOL, {"allow": True})])
 
     answer = wire.decode(write_answer(exchange, reply))
 

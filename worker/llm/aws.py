@@ -2,11 +2,11 @@
 
 from worker.errors import ConfigError
 from worker.llm.accounts import CHAT, Account, Value
+from worker.llm.extras import require
+from worker.llm.secrets import AWS_DEFAULT
 from worker.settings import Settings
 
 NATIVE = "bedrock_converse"
-DEFAULT_CHAIN = "aws:default"
-"""The reference of whatever the AWS SDK finds by itself: a role, a file."""
 
 _REGIONS = ("bedrock_region", "aws_region", "aws_default_region")
 
@@ -14,7 +14,7 @@ _REGIONS = ("bedrock_region", "aws_region", "aws_default_region")
 def find_bedrock(settings: Settings, asked: bool) -> Account | None:  # noqa: FBT001 - see FindAccount
     """Find the gateway, else Bedrock itself. The usual AWS variables count only once somebody asks for Bedrock.
 
-    Raises ConfigError for half a set of credentials.
+    Raises ConfigError for half a set of credentials, and where AWS's library is not installed.
     """
     if settings.bedrock_base_url:
         ref = "env:BEDROCK_API_KEY" if settings.bedrock_api_key else None
@@ -23,6 +23,7 @@ def find_bedrock(settings: Settings, asked: bool) -> Account | None:  # noqa: FB
     if region is None:
         _own_set(settings, "bedrock")  # half a set is a mistake, whatever else is missing
         return None
+    require("boto3", extra="bedrock", provider="Bedrock")
     return Account(NATIVE, Value(""), find_credentials(settings), region=region)
 
 
@@ -38,7 +39,7 @@ def find_credentials(settings: Settings) -> str:
 
     Such as `env:AWS_ACCESS_KEY_ID,AWS_SECRET_ACCESS_KEY`. Raises ConfigError for half a set.
     """
-    return _own_set(settings, "bedrock") or _own_set(settings, "aws") or DEFAULT_CHAIN
+    return _own_set(settings, "bedrock") or _own_set(settings, "aws") or AWS_DEFAULT
 
 
 def _own_set(settings: Settings, owner: str) -> str | None:

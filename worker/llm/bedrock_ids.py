@@ -46,6 +46,7 @@ _GEOGRAPHIES: tuple[tuple[str, tuple[str, ...]], ...] = (  # the first beginning
     ("ap-", ("apac",)),
 )
 
+_RELEASE = re.compile(r"20\d{6}")
 _VENDORS = (
     "ai21|amazon|anthropic|cohere|deepseek|google|luma|meta|minimax|mistral|moonshot|nvidia|openai|qwen|stability"
     "|writer|zai"
@@ -65,10 +66,12 @@ def serves(card: ModelCard | None, name: str) -> bool:
 
 
 def native_id(card: ModelCard | None, name: str, *, region: str, prefix: str | None) -> str:
-    """Return the id of a model that `serves`. Raises RouteError where it has no profile in the region's geography."""
+    """Return the id of a model that `serves`. Raises RouteError where that is another release, or has no profile."""
     if card is None:
         return _OPEN_WEIGHTS[name.lower()]
     native, places = _PROFILES[card.name]
+    if (given := _RELEASE.search(name)) and (known := _RELEASE.search(native)) and given[0] != known[0]:
+        raise RouteError(f"{name} is another release than the one known at Bedrock, {native}; write bedrock/<id>")
     wanted = (prefix,) if prefix else geographies(region)
     place = next((place for place in wanted if place in places), None)
     if place is None:

@@ -16,10 +16,10 @@ from worker.errors import (
     RouteError,
     TransientError,
 )
-from worker.llm.failures import SAMPLING, classify, malformed, read_refusal, refused_parameters, scrub, without
+from worker.llm.failures import SAMPLING, classify, malformed, refused_parameters, scrub, without
 from worker.llm.secrets import Credentials
-from worker.llm.transport import Answered, Transport
-from worker.llm.wires import WIRES, Wire
+from worker.llm.transport import Answered, Request, Transport
+from worker.llm.wires import WIRES, Signer, Wire
 from worker.llm.wires.reading import parse_json
 from worker.settings import Settings
 
@@ -29,7 +29,7 @@ LONGEST_WAIT_S = 5.0
 MALFORMED_ATTEMPTS = 2
 
 _OK = 200
-_REQUEST_IDS = ("request-id", "x-request-id")
+_REQUEST_IDS = ("request-id", "x-request-id", "x-amzn-requestid")
 
 
 @dataclass
@@ -72,6 +72,7 @@ class ProviderClient:
         self._transport = Transport()
         self._credentials = Credentials(settings, self._transport)
         self._refused: dict[tuple[str, str], frozenset[str]] = {}
+        self._signers: dict[str, Signer] = {}
 
     def ask(self, request: ModelRequest, *, route: Route, timeout_s: float) -> ModelAnswer:
         """Ask once, retries and waits included within `timeout_s`. Raises a ProviderError that names the provider."""
@@ -112,16 +113,23 @@ class ProviderClient:
         """Send one request and read its answer."""
         call.attempts += 1
         started = self._clock()
-        left = call.deadline - started
-        if left <= 0:
-            raise ProviderUnavailableError("no time is left for the call; raise its timeout")
         try:
-            answered = self._transport.post(
-                call.wire.url(call.route), headers=call.headers, body=json.dumps(call.body).encode(), timeout_s=left
-            )
+            answered = self._post(call, self._request(call))
         finally:
             call.spent_s += self._clock() - started
         return _read_answer(call, answered)
+
+    def _request(self, call: _Call) -> Request:
+        if call.wire.signer is None:
+            return Request(call.wire.url(call.route), call.headers, json.dumps(call.body).encode())
+        signer = self._signers.get(call.wire.name) or self._signers.setdefault(call.wire.name, call.wire.signer())
+        return signer.sign(call.body, call.route, call.key or "")
+
+    def _post(self, call: _Call, request: Request) -> Answered:
+        left = call.deadline - self._clock()
+        if left <= 0:
+            raise ProviderUnavailableError("no time is left for the call; raise its timeout")
+        return self._transport.post(request.url, headers=request.headers, body=request.body, timeout_s=left)
 
     def _wait(self, call: _Call, error: TransientError) -> None:
         """Wait for the next attempt; raise the error where there is none, or not in time."""
@@ -154,7 +162,7 @@ class ProviderClient:
 def _read_answer(call: _Call, answered: Answered) -> ModelAnswer:
     body = _json(answered)
     if answered.status != _OK:
-        refusal = read_refusal(answered.status, body)
+        refusal = call.wire.refusal(answered, body, call.route)
         if names := refused_parameters(refusal, call.body):
             raise _ParametersRefusedError(names)
         raise classify(refusal, key=call.key, retry_after_s=retry_after_s(answered.headers.get("retry-after")))

@@ -26,11 +26,15 @@ _UNKNOWN = 0  # an error inside an answer that gives no status
 
 @dataclass(frozen=True)
 class Refusal:
-    """What the provider said: its status, and the words of its error that classify it."""
+    """What the provider said: its status, and the words of its error that classify it.
+
+    `hint` is what we can add for a model that is not found.
+    """
 
     status: int
     words: str = ""
     message: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,23 +83,44 @@ _RULES: tuple[_Rule, ...] = (
             "context window",
             "request too large",
             "input is too long",
-            "exceeds? (the )?context",
+            "exceeds? (the )?(available )?context",
             "exceeds the maximum number of tokens",
             "request_too_large",
         ),
     ),
     _Rule(
         ProviderAuthError,
+        "the temporary credentials have expired; get new ones",
+        pattern=_words("ExpiredToken"),
+    ),
+    _Rule(
+        ProviderAuthError,
         "the key is wrong or revoked; check it for extra blanks and for the right variable",
         statuses=frozenset({401}),
-        pattern=_words("invalid_api_key", "API_KEY_INVALID", "authentication_error"),
+        pattern=_words(
+            "invalid_api_key",
+            "API_KEY_INVALID",
+            "authentication_error",
+            "UnrecognizedClient",
+            "InvalidSignature",
+            "SignatureDoesNotMatch",
+        ),
+    ),
+    _Rule(
+        ModelNotFoundError,
+        "this model is asked for by an inference profile; write us., eu., apac. or global. before its id",
+        pattern=_words("on-demand throughput"),
     ),
     _Rule(
         ModelNotFoundError,
         "the provider does not know the model, or the key has no access to it; check the model's name",
         statuses=frozenset({404}),
         pattern=_words(
-            "model_not_found", "not_found_error", "is not a valid model", "does not exist or you do not have"
+            "model_not_found",
+            "not_found_error",
+            "is not a valid model",
+            "does not exist or you do not have",
+            "model identifier is invalid",
         ),
     ),
     _Rule(
@@ -113,12 +138,12 @@ _RULES: tuple[_Rule, ...] = (
         ProviderRateLimitedError,
         "wait, run fewer investigations at once, or raise the account's limit",
         statuses=frozenset({429}),
-        pattern=_words("rate_limit", "too many requests"),
+        pattern=_words("rate_limit", "too many requests", "Throttling"),
     ),
     _Rule(
         ProviderUnavailableError,
         "the provider is overloaded or down; see its status page",
-        statuses=frozenset({_UNKNOWN, 408, 409, 425, *range(500, 600)}),
+        statuses=frozenset({_UNKNOWN, 408, 409, 424, 425, *range(500, 600)}),
         pattern=_words("overloaded", "server_error", "api_error", "timeout_error"),
     ),
     _Rule(
@@ -154,7 +179,8 @@ def classify(refusal: Refusal, *, key: str | None = None, retry_after_s: float |
     rule = next((rule for rule in _RULES if rule.fits(refusal)), _OTHERWISE)
     status = refusal.status or None
     said = "" if rule.error is ProviderAuthError else _piece(refusal.message, key)  # it may quote the key in part
-    message = f"{status or 'an error'}: {rule.fix}" + (f" (it said: {said})" if said else "")
+    hint = f"; {refusal.hint}" if refusal.hint and rule.error is ModelNotFoundError else ""
+    message = f"{status or 'an error'}: {rule.fix}{hint}" + (f" (it said: {said})" if said else "")
     return rule.error(message, status=status, retry_after_s=retry_after_s)
 
 
@@ -172,7 +198,7 @@ def error_inside(body: JsonObject) -> ProviderError | None:
 
 SAMPLING = ("temperature", "top_p", "top_k", "topP", "topK")
 _OUT_OF_RANGE = _words("range", "less than or equal", "greater than or equal", "maximum value", "minimum value")
-_NO_FORCED_TOOL = _words("tool_choice.*(thinking|support)", "(thinking|support).*tool_choice")
+_NO_FORCED_TOOL = _words("tool_?choice.*(thinking|support)", "(thinking|support).*tool_?choice")
 
 
 def refused_parameters(refusal: Refusal, sent: Mapping[str, Any]) -> frozenset[str]:
@@ -184,7 +210,7 @@ def refused_parameters(refusal: Refusal, sent: Mapping[str, Any]) -> frozenset[s
         return frozenset()
     named = {name for name in SAMPLING if name in refusal.words}
     if _NO_FORCED_TOOL.search(refusal.words):
-        named.add("tool_choice")
+        named |= {"tool_choice", "toolChoice"}
     return frozenset(named & _parameters(sent))
 
 
@@ -204,7 +230,7 @@ def _less(value: Any, names: frozenset[str]) -> Any:
     return {name: inner for name, inner in value.items() if name not in names} if isinstance(value, dict) else value
 
 
-_KEY_LIKE = re.compile(r"\b(sk-|AIza|Bearer\s+|key-)\S+")
+_KEY_LIKE = re.compile(r"\b(sk-|AIza|AKIA|ASIA|Bearer\s+|key-)\S+")
 _FRAGMENT = 6
 
 

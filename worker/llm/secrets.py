@@ -13,6 +13,7 @@ from worker.settings import Settings
 if TYPE_CHECKING:
     from worker.llm.google_tokens import GoogleTokens
 
+AWS_DEFAULT = "aws:default"
 _SENDABLE = re.compile(r"[!-~]+")
 
 
@@ -24,25 +25,30 @@ class Credentials:
         self._transport = transport
 
     def find(self, ref: str) -> str:
-        """Look up a reference such as `env:OPENAI_API_KEY`. Raises ProviderAuthError that names the variable."""
-        scheme, _, name = ref.partition(":")
+        """Look up a reference such as `env:OPENAI_API_KEY`. Raises ProviderAuthError that names the variable.
+
+        The values of a set (`env:AWS_ACCESS_KEY_ID,AWS_SECRET_ACCESS_KEY`) come one a line, in its order;
+        `aws:default`, which stands for what the vendor's own library finds, is empty.
+        """
+        scheme, _, names = ref.partition(":")
+        if ref == AWS_DEFAULT:
+            return ""
         if scheme == "google":
-            return self._google.token(name)
+            return self._google.token(names)
         if scheme != "env":
             raise ProviderAuthError(f"the credential reference {scheme}: is not understood; use env:VARIABLE")
-        return _sendable(name, getattr(self._settings, name.lower(), None))
+        return "\n".join(_value(name, getattr(self._settings, name.lower(), None)) for name in names.split(","))
 
     @cached_property
     def _google(self) -> "GoogleTokens":
-        try:
-            from worker.llm.google_tokens import GoogleTokens  # noqa: PLC0415  # an extra: only Vertex AI wants it
-        except ImportError:
-            extra = "pip install 'rca-worker[vertex]'"
-            raise ProviderAuthError(f"Vertex AI needs google-auth, which is not installed: `{extra}`") from None
+        from worker.llm.google_tokens import GoogleTokens  # noqa: PLC0415  # an extra: only Vertex AI wants it
+
         return GoogleTokens(self._settings, self._transport)
 
 
-def _sendable(name: str, value: object) -> str:
+def _value(name: str, value: object) -> str:
+    if isinstance(value, str) and name.endswith("_PROFILE"):
+        return value  # it leads to keys and is none
     if not isinstance(value, SecretStr):
         raise ProviderAuthError(f"{name} is not set; set it to the provider's key")
     key = value.get_secret_value()

@@ -92,6 +92,14 @@ def _for_vendor(pick: Pick, _place: Place) -> str:
     return card.native if card and not is_dated(pick.model) else pick.model
 
 
+def _for_vertex(pick: Pick, place: Place) -> str:
+    """Return Google's id: other makers' models are asked there in other words, which we do not speak."""
+    made = find_model(pick.model)
+    if pick.model.startswith("claude") or (made and made.vendor != GOOGLE.name):
+        raise RouteError(f"{pick.text}: Vertex AI is asked for Gemini models alone; name another provider for this one")
+    return _for_vendor(pick, place)
+
+
 def _for_azure(pick: Pick, place: Place) -> str:
     """Return the deployment: the one that is named, else the one in the address, else one called like the model."""
     in_address = place.account.azure.deployment if place.account.azure else None
@@ -128,7 +136,7 @@ _SPELLERS: dict[Provider, Callable[[Pick, Place], str]] = {
     ANTHROPIC: _for_anthropic,
     OPENAI: _for_vendor,
     GOOGLE: _for_vendor,
-    VERTEX: _for_vendor,
+    VERTEX: _for_vertex,
     DEEPSEEK: _for_vendor,
     AZURE: _for_azure,
     BEDROCK: _for_bedrock,

@@ -26,6 +26,15 @@ _LIMITS = httpx.Limits(max_connections=8, max_keepalive_connections=4, keepalive
 
 
 @dataclass(frozen=True)
+class Request:
+    """An HTTP POST, ready to be sent."""
+
+    url: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
 class Answered:
     """An HTTP answer, read whole."""
 

@@ -3,6 +3,7 @@
 import json
 
 from worker.llm.accounts import Account, Value
+from worker.llm.extras import require
 from worker.settings import Settings
 
 DEFAULT_CREDENTIALS = "google:default"
@@ -16,6 +17,7 @@ def find_vertex(settings: Settings, _asked: bool) -> Account | None:  # noqa: FB
     project = _find_project(settings)
     if project is None:
         return None
+    require("google.auth", extra="vertex", provider="Vertex AI")
     location = settings.vertex_ai_location
     is_set = "vertex_ai_location" in settings.model_fields_set and location != "global"
     return Account(

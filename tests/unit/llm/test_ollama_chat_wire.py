@@ -4,6 +4,7 @@ Answers are shaped as its documentation shows them (https://docs.ollama.com/api/
 """
 
 import json
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -36,12 +37,18 @@ def test_the_window_is_always_asked_for() -> None:
     assert wire.encode(hello(), ROUTE)["options"] == {"num_ctx": 32_768}
 
 
-def test_a_prompt_that_fills_the_window_was_cut() -> None:
-    whole, cut = (wire.decode(answer("x", prompt_eval_count=count)) for count in (32_767, 32_768))
+@pytest.mark.parametrize(("read", "made", "is_cut"), [(32_700, 68, False), (32_768, 0, True), (32_700, 69, True)])
+def test_a_conversation_that_does_not_fit_the_window_was_cut(read: int, made: int, is_cut: bool) -> None:  # noqa: FBT001
+    decoded = wire.decode(answer("x", prompt_eval_count=read, eval_count=made))
 
-    wire.check(whole, ROUTE)
-    with pytest.raises(ContextOverflowError, match="OLLAMA_NUM_CTX"):
-        wire.check(cut, ROUTE)
+    with pytest.raises(ContextOverflowError, match="OLLAMA_NUM_CTX") if is_cut else nullcontext():
+        wire.check(decoded, ROUTE)
+
+
+def test_what_does_not_fit_is_to_be_refused_and_not_cut() -> None:
+    body = wire.encode(hello(), ROUTE)
+
+    assert (body["truncate"], body["shift"]) == (False, False)
 
 
 @pytest.mark.parametrize("changes", [{"forced_tool": "query_metrics"}, {"tool_choice": ToolChoice.REQUIRED}])

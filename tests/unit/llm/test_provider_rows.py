@@ -1,6 +1,7 @@
 """Eleven providers: what configures each, how each is asked, and which of them a name leads to in which mode."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -18,7 +19,6 @@ from worker.llm.providers import PROVIDERS, find_provider
 from worker.llm.routing import Role, Router
 from worker.llm.wires import WIRES
 
-ALL_WIRES = frozenset({*WIRES, "bedrock_converse"})
 AWS = {"bedrock_region": "us-east-1"}
 ACCOUNT = json.dumps({"project_id": "inside", "private_key": "-----"})
 GIVEN: dict[str, dict[str, Any]] = {
@@ -41,7 +41,7 @@ GIVEN: dict[str, dict[str, Any]] = {
 
 
 def router(**given: Any) -> Router:
-    return Router(bare_settings(**given), wires=ALL_WIRES, probe=lambda _: False)
+    return Router(bare_settings(**given), probe=lambda _: False)
 
 
 def named(name: str, **given: Any) -> Route:
@@ -268,6 +268,24 @@ def test_a_gateway_is_asked_with_names_of_its_own() -> None:
         named("anthropic/claude-haiku-4.5", **gateway, llm_provider_mode="bedrock")
 
 
+def test_another_release_than_bedrocks_is_not_taken_for_it() -> None:
+    with pytest.raises(RouteError, match="another release"):
+        named("anthropic/claude-3-5-sonnet-20240620", **AWS, llm_provider_mode="bedrock")
+
+
+@pytest.mark.parametrize(
+    ("library", "given", "extra"),
+    [("boto3", AWS, "bedrock"), ("google.auth", {"vertex_ai_project": "shop"}, "vertex")],
+)
+def test_a_library_that_is_missing_is_named_with_its_extra_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, library: str, given: dict[str, Any], extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+
+    with pytest.raises(ConfigError, match=rf"{library}, which is not installed.*rca-worker\[{extra}\]"):
+        router(**given)
+
+
 # Vertex, Azure, Ollama
 
 
@@ -297,6 +315,11 @@ def test_vertex_has_a_project_and_one_of_three_credentials(given: dict[str, Any]
 
     assert (route.project, route.location, route.credential_ref) == (project, "global", ref)
     assert route.base_url == "https://aiplatform.googleapis.com"
+
+
+def test_vertex_is_asked_for_gemini_alone() -> None:
+    with pytest.raises(RouteError, match="Gemini models alone"):
+        named("vertex/claude-opus-4-7", vertex_ai_project="shop")
 
 
 def test_vertex_in_a_region_has_an_address_of_its_own() -> None:
@@ -399,9 +422,7 @@ def auto(*answering: str, now: list[float] | None = None) -> Router:
     models = {"llm_vllm_model": "big", "llm_ollama_model": "small", "anthropic_api_key": "k"}
     settings = bare_settings(llm_backend="auto", **models)
     times = now or [0.0]
-    return Router(
-        settings, wires=ALL_WIRES, probe=lambda url: any(port in url for port in answering), clock=lambda: times[0]
-    )
+    return Router(settings, probe=lambda url: any(port in url for port in answering), clock=lambda: times[0])
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from worker.domain.conversation import (
 from worker.llm.failures import error_inside
 from worker.llm.wires.caching import EPHEMERAL, marked_messages
 from worker.llm.wires.reading import as_list, count_of, fields_of, objects, sent_arguments, text_of, tool_request
+from worker.llm.wires.turns import alternate
 
 NAME = "anthropic_messages"
 VERSION = "2023-06-01"  # known to every compatible endpoint; the next, 2026-10-21, removed temperature
@@ -102,26 +103,11 @@ def _tool_choice(request: ModelRequest, route: Route) -> JsonObject:
 
 
 def _messages(request: ModelRequest) -> list[JsonObject]:
-    """Group the conversation into alternating turns: all results of one turn in one user message."""
     marks = marked_messages(request)
-    merged: list[JsonObject] = []
-    for index, message in enumerate(request.messages):
-        role = "assistant" if isinstance(message, AssistantMessage) else "user"
-        blocks = _blocks(message)
-        if index in marks:
-            blocks = _with_mark(blocks)
-        if merged and blocks and merged[-1]["role"] == role:
-            merged[-1]["content"] += blocks
-        elif blocks:
-            merged.append({"role": role, "content": blocks})
-    for turn in merged:
-        if turn["role"] == "user":
-            turn["content"].sort(key=_comes_after_results)
-    return merged
-
-
-def _comes_after_results(block: JsonObject) -> bool:
-    return bool(block["type"] != "tool_result")
+    blocks = [(m, _blocks(m)) for m in request.messages]
+    said = [(m, _with_mark(parts) if index in marks else parts) for index, (m, parts) in enumerate(blocks)]
+    turns = alternate(said, place=lambda block: block["type"] != "tool_result")
+    return [{"role": "assistant" if is_models else "user", "content": parts} for is_models, parts in turns]
 
 
 def _blocks(message: Message) -> list[JsonObject]:

@@ -33,6 +33,7 @@ from worker.llm.wires.reading import (
     tool_request,
 )
 from worker.llm.wires.saying import output_limit
+from worker.llm.wires.turns import alternate
 
 NAME = "gemini_generate"
 _STOPS = {
@@ -97,19 +98,8 @@ def _generation(request: ModelRequest, route: Route) -> JsonObject:
 
 
 def _contents(messages: Iterable[Message]) -> list[JsonObject]:
-    """Group the conversation into alternating turns: all results of one turn come together, before what is said."""
-    turns: list[JsonObject] = []
-    for message in messages:
-        role = "model" if isinstance(message, AssistantMessage) else "user"
-        parts = list(_parts(message))
-        if turns and parts and turns[-1]["role"] == role:
-            turns[-1]["parts"] += parts
-        elif parts:
-            turns.append({"role": role, "parts": parts})
-    for turn in turns:
-        if turn["role"] == "user":
-            turn["parts"].sort(key=lambda part: "functionResponse" not in part)
-    return turns
+    turns = alternate([(m, list(_parts(m))) for m in messages], place=lambda part: "functionResponse" not in part)
+    return [{"role": "model" if is_models else "user", "parts": parts} for is_models, parts in turns]
 
 
 def _parts(message: Message) -> Iterator[JsonObject]:

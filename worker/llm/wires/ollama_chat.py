@@ -1,7 +1,9 @@
 """Ollama's own chat wire (https://docs.ollama.com/api/chat).
 
-Its OpenAI route takes no `num_ctx` and cuts what is longer without a word. It cannot be told which tool to call:
-what is forced is asked for as JSON of a schema that the server holds the model to, and read back as the call.
+Its OpenAI route takes no `num_ctx` and cuts what is longer without a word. Here what does not fit is refused:
+`truncate` and `shift` are fields of the server's `api/types.go`, known since 0.12.6; older servers are found out by
+their counts. Which tool to call cannot be said: what is forced is asked for as JSON of a schema that the server holds
+the model to, and read back as the call.
 """
 
 import json
@@ -47,6 +49,8 @@ def encode(request: ModelRequest, route: Route) -> JsonObject:
         "model": route.model,
         "messages": [_message(message) for message in request.messages],
         "stream": False,
+        "truncate": False,
+        "shift": False,
         "options": _options(request, route),
     }
     if forced:
@@ -159,9 +163,9 @@ def _usage(body: JsonObject) -> Usage:
 
 
 def check(answer: ModelAnswer, route: Route) -> None:
-    """Raise ContextOverflowError for a prompt that filled the window: its beginning was cut without a word."""
-    read, window = answer.usage.input_tokens, route.context_window
-    if read is not None and window is not None and read >= window:
+    """Raise ContextOverflowError where the counts show that the prompt was cut, or pushed out by the answer."""
+    read, made, window = answer.usage.input_tokens, answer.usage.output_tokens or 0, route.context_window
+    if read is not None and window is not None and (read >= window or read + made > window):
         raise ContextOverflowError(
-            f"the prompt filled all {window} tokens of Ollama's window, so its beginning was cut; raise OLLAMA_NUM_CTX"
+            f"the conversation filled all {window} tokens of Ollama's window and was cut; raise OLLAMA_NUM_CTX"
         )
