@@ -27,6 +27,7 @@ COMMANDS = {
     "schema": "worker.cli.schema:schema",
     "tokens": "worker.cli.tokens:tokens",
     "up": "worker.cli.up:up",
+    "usage": "worker.cli.usage:usage",
     "web": "worker.cli.web:web",
 }
 """Name to where it is: `rca schema` in an alerting script does not wait for the database driver."""
