@@ -9,6 +9,7 @@ from itertools import chain
 import click
 
 from worker.cli.config import look_at_roles
+from worker.cli.doctor_providers import look_at_providers
 from worker.cli.doctor_redis import look_at_redis
 from worker.cli.doctor_storage import look_at_storage
 from worker.cli.llm import describe_route
@@ -21,7 +22,7 @@ from worker.ops.health import Check, CheckStatus, check_folder, render_check, wo
 from worker.settings import Settings, find_problems
 
 NO_CALL = (
-    "no model was called; to try one, send a small incident:"
+    "no model was called; `rca llm test NAME` tries one, a small incident all of it:"
     ' echo \'{"title": "a test of the system"}\' | rca enqueue - --wait'
 )
 
@@ -31,7 +32,7 @@ Look = Callable[[Settings], Iterator[Check]]
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON: a list of name, status, detail, fix.")
 def doctor(*, as_json: bool) -> None:
-    """Check Python, folders, database, Redis, workers, models and the policy; exit code 1 if anything fails.
+    """Check Python, folders, database, Redis, workers, models, providers and the policy; exit code 1 if anything fails.
 
     No model is called and nothing is changed.
 
@@ -99,4 +100,12 @@ def look_at_policy(settings: Settings) -> Iterator[Check]:
     yield Check.ok("command policy", rules if settings.rca_policy_file else "built-in rules only")
 
 
-LOOKS: tuple[Look, ...] = (look_at_home, look_at_storage, look_at_redis, look_at_models, look_at_roles, look_at_policy)
+LOOKS: tuple[Look, ...] = (
+    look_at_home,
+    look_at_storage,
+    look_at_redis,
+    look_at_models,
+    look_at_providers,
+    look_at_roles,
+    look_at_policy,
+)

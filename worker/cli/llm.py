@@ -1,21 +1,29 @@
 """`rca llm`: which model is used for what, and why."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 
 import click
 
 from worker.cli.tokens import UserPath
-from worker.domain.conversation import Route
+from worker.domain.conversation import ModelRequest, Route, UserMessage
 from worker.investigation.roles import load_roles
+from worker.llm.accounts import Account
 from worker.llm.catalogue import CARDS
-from worker.llm.providers import PROVIDERS, Provider
+from worker.llm.client import ProviderClient
+from worker.llm.providers import OFFLINE, PROVIDERS, Provider, find_provider
 from worker.llm.routing import Role, RoleModel, Router
+from worker.reporting import words
 from worker.settings import Settings, load_settings
+
+TEST_S = 30.0
+FEW_TOKENS = 16
+"""The least that every provider takes."""
 
 
 @click.group()
 def llm() -> None:
-    """See which models are used, and where a name leads. No model is called."""
+    """See which models are used, and where a name leads; `test` alone calls one."""
 
 
 @llm.command()
@@ -56,6 +64,27 @@ def list_all() -> None:
 
 
 @llm.command()
+@click.argument("name")
+def test(name: str) -> None:
+    """Call a model once with a few tokens: one that is named, or the default of a provider; exit code 1 if it fails.
+
+    Example: rca llm test anthropic
+    """
+    settings = load_settings()
+    router = Router(settings)
+    provider = find_provider(name)
+    route = router.default_of(provider) if provider else router.route(Role.RCA, named=name)
+    if route.wire == OFFLINE.name:
+        click.echo(f"{route.label} is part of this program: there is nothing to call")
+        return
+    hello = ModelRequest(messages=(UserMessage(text="Say ok."),), max_output_tokens=FEW_TOKENS)
+    with closing(ProviderClient(settings)) as client:
+        answer = client.ask(hello, route=route, timeout_s=TEST_S)
+    used = f"{words.count(answer.usage.input_tokens)} tokens in, {words.count(answer.usage.output_tokens)} out"
+    click.echo(f"{route.label} answered within {answer.latency_ms} ms over {route.wire}: {used}")
+
+
+@llm.command()
 def routes() -> None:
     """Show the routes of investigations, of roles with a model of their own and of the judge, with what chose them.
 
@@ -90,6 +119,12 @@ def describe_route(route: Route) -> str:
     return f"{route.label}  ({route.origin}; {route.wire}; key {route.credential_ref or 'none'}; {_where(route)})"
 
 
+def describe_account(account: Account) -> str:
+    """Return over what, where and with which key a provider is asked."""
+    place = account.region.text if account.region else account.address.text
+    return f"{account.wire}; {place}; key {account.credential_ref or 'none'}"
+
+
 def _where(route: Route) -> str:
     return "data leaves this host" if route.data_leaves_host else "data stays on this host"
 
@@ -100,8 +135,7 @@ def _standing(provider: Provider, router: Router, settings: Settings) -> str:
     account = provider.find_account(settings, False)
     if account is None:
         return f"not configured; set {provider.needs}"
-    place = account.region.text if account.region else account.address.text
-    return f"configured: {account.wire}; {place}; key {account.credential_ref or 'none'}"
+    return f"configured: {describe_account(account)}"
 
 
 def _models(router: Router) -> Iterator[str]:

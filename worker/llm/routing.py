@@ -10,6 +10,7 @@ from worker.domain.orchestration import PinnedRoutes
 from worker.errors import ConfigError, RouteError
 from worker.llm.backends import AutoBackend, Probe, answers
 from worker.llm.choices import Role as Role
+from worker.llm.choices import default_model
 from worker.llm.explanation import explain_name, explain_role
 from worker.llm.modes import choose_mode
 from worker.llm.providers import OFFLINE, Provider
@@ -119,6 +120,15 @@ class Router:
         if name is not None:
             return explain_name(name, role, resolver)
         return explain_role(role, resolver, roles)
+
+    def default_of(self, provider: Provider) -> Route:
+        """Return the route of a provider's default model. Raises RouteError where it has none, or is not configured."""
+        named = default_model(provider, self._settings)
+        name = named.name or provider.cheap
+        if not name:
+            raise RouteError(f"No model configured for {provider.name}. Set {provider.model_variable}.")
+        resolved = self._current()[0].resolve(name, at=provider)
+        return build_route(resolved, self._settings, origin=f"default of {provider.name}")
 
     def find(self, name: str) -> Route | None:
         """Return the route of a name; None where it leads nowhere."""
