@@ -4,14 +4,16 @@ import threading
 from datetime import timedelta
 
 import structlog
+from redis import Redis
 
 from worker import spans
-from worker.celery import Sender, app
+from worker.celery import LOCAL_REDIS, Sender, app
 from worker.domain.conversation import ModelAnswer, ModelRequest, Route
 from worker.guardrails.policy import load_policy
 from worker.investigation.offline.analyst import OfflineAnalyst
 from worker.investigation.roles import Roles, load_roles
 from worker.llm.client import ProviderClient
+from worker.llm.patience import SharedPatience
 from worker.llm.routing import Router
 from worker.ops.redaction import Redactor
 from worker.ops.tracing import open_tracer
@@ -22,6 +24,9 @@ from worker.storage.database import Database
 from worker.storage.heartbeat import Heartbeat
 
 log = structlog.get_logger()
+
+REDIS_S = 0.5
+"""What a look into Redis may take that a model call waits for."""
 
 
 class Models:
@@ -44,7 +49,7 @@ def build_services(settings: Settings) -> Services:
         settings=settings,
         database=Database(settings.database, pool="main", on_ended=spans.telling(tracer)),
         heartbeat=Heartbeat(settings.database, lease=lease, every_s=settings.rca_heartbeat_s),
-        model=Models(offline=OfflineAnalyst(), providers=ProviderClient(settings)),
+        model=Models(offline=OfflineAnalyst(), providers=ProviderClient(settings, patience=_shared_patience(settings))),
         router=_build_router(settings),
         redactor=Redactor(settings.secrets),
         policy=load_policy(settings.rca_policy_file),
@@ -53,6 +58,11 @@ def build_services(settings: Settings) -> Services:
         roles=_read_roles(settings),
         tracer=tracer,
     )
+
+
+def _shared_patience(settings: Settings) -> SharedPatience:
+    url = settings.redis_url or LOCAL_REDIS
+    return SharedPatience(Redis.from_url(url, socket_timeout=REDIS_S, socket_connect_timeout=REDIS_S))
 
 
 def _build_router(settings: Settings) -> Router:

@@ -12,11 +12,13 @@ from worker.domain.conversation import JsonObject, ModelAnswer, ModelRequest, Ro
 from worker.errors import (
     MalformedAnswerError,
     ProviderError,
+    ProviderRateLimitedError,
     ProviderUnavailableError,
     RouteError,
     TransientError,
 )
 from worker.llm.failures import SAMPLING, classify, malformed, refused_parameters, scrub, without
+from worker.llm.patience import LocalPatience, Patience
 from worker.llm.secrets import Credentials
 from worker.llm.transport import Answered, Request, Transport
 from worker.llm.wires import WIRES, Signer, Wire
@@ -56,6 +58,10 @@ class _ParametersRefusedError(Exception):
         self.names = names
 
 
+class _HeldError(ProviderRateLimitedError):
+    """The provider was not asked, for it has asked for patience."""
+
+
 class ProviderClient:
     """Asks models; safe to share between threads. Times are seconds of a monotonic clock."""
 
@@ -63,10 +69,12 @@ class ProviderClient:
         self,
         settings: Settings,
         *,
+        patience: Patience | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._settings = settings
+        self._patience = patience or LocalPatience(clock)
         self._clock = clock
         self._sleep = sleep
         self._transport = Transport()
@@ -102,12 +110,21 @@ class ProviderClient:
     def _ask_until_done(self, call: _Call) -> ModelAnswer:
         while True:
             try:
+                self._hold(call)
                 return self._finish(call, self._attempt(call))
             except _ParametersRefusedError as refused:
                 self._remember(call, refused.names)
             except TransientError as error:
                 call.failures += 1
                 self._wait(call, error)
+
+    def _hold(self, call: _Call) -> None:
+        """Leave the account alone while its provider has asked for it, whoever of the fleet it told."""
+        left = self._patience.left_s(call.route)
+        if left > LONGEST_WAIT_S or (left and self._clock() + left >= call.deadline):
+            raise _HeldError(f"it asked to be left alone, for {left:.0f} s more", retry_after_s=left)
+        if left:
+            self._sleep(left)
 
     def _attempt(self, call: _Call) -> ModelAnswer:
         """Send one request and read its answer."""
@@ -135,6 +152,8 @@ class ProviderClient:
         """Wait for the next attempt; raise the error where there is none, or not in time."""
         allowed = MALFORMED_ATTEMPTS if isinstance(error, MalformedAnswerError) else self._settings.rca_call_attempts
         pause = error.retry_after_s
+        if pause and pause > LONGEST_WAIT_S and not isinstance(error, _HeldError):
+            self._patience.have(call.route, pause)
         if pause is None:
             pause = FIRST_WAIT_S * 2 ** (call.failures - 1) * random.uniform(0.5, 1.0)  # noqa: S311 - not a secret
         spent = call.failures >= min(allowed, self._settings.rca_call_attempts)
