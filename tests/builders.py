@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.databases import sqlite_url as sqlite_url
 from tests.fakes import CollectingQueue, calls_tools
+from tests.llm_builders import bare_settings
 from worker import pipeline, spans
 from worker.domain.conversation import ModelAnswer
 from worker.domain.incident import IncidentEvent
@@ -39,7 +40,7 @@ def submits_report(**fields: Any) -> ModelAnswer:
 
 
 def settings_for(url: str, **fields: Any) -> Settings:
-    return Settings.model_validate({"database_url": url, "rca_commands": True, **fields})
+    return bare_settings(**{"database_url": url, "rca_commands": True, **fields})
 
 
 def build_services(url: str, model: Model, *, tracer: Tracer | None = None, **fields: Any) -> Services:

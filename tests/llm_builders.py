@@ -3,6 +3,7 @@
 from typing import Any
 
 from hypothesis import strategies as st
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from tests.model_server import ModelServer
 from worker.domain.conversation import (
@@ -41,9 +42,22 @@ SEARCH = ToolDefinition(
 )
 
 
+class _BareSettings(Settings):
+    """Settings that no environment can reach: to look there takes most of the time of making them."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        _settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        **_others: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
 def bare_settings(**given: Any) -> Settings:
     """Build settings as if the environment were empty but for what is given."""
-    return Settings(**({name: field.default for name, field in Settings.model_fields.items()} | given))
+    return _BareSettings(**given)
 
 
 AWS_KEYS = "BEDROCK_ACCESS_KEY_ID,BEDROCK_SECRET_ACCESS_KEY"

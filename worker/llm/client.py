@@ -58,10 +58,6 @@ class _ParametersRefusedError(Exception):
         self.names = names
 
 
-class _HeldError(ProviderRateLimitedError):
-    """The provider was not asked, for it has asked for patience."""
-
-
 class ProviderClient:
     """Asks models; safe to share between threads. Times are seconds of a monotonic clock."""
 
@@ -109,8 +105,8 @@ class ProviderClient:
 
     def _ask_until_done(self, call: _Call) -> ModelAnswer:
         while True:
+            self._hold(call)
             try:
-                self._hold(call)
                 return self._finish(call, self._attempt(call))
             except _ParametersRefusedError as refused:
                 self._remember(call, refused.names)
@@ -122,7 +118,7 @@ class ProviderClient:
         """Leave the account alone while its provider has asked for it, whoever of the fleet it told."""
         left = self._patience.left_s(call.route)
         if left > LONGEST_WAIT_S or (left and self._clock() + left >= call.deadline):
-            raise _HeldError(f"it asked to be left alone, for {left:.0f} s more", retry_after_s=left)
+            raise ProviderRateLimitedError(f"it asked to be left alone, for {left:.0f} s more", retry_after_s=left)
         if left:
             self._sleep(left)
 
@@ -152,7 +148,7 @@ class ProviderClient:
         """Wait for the next attempt; raise the error where there is none, or not in time."""
         allowed = MALFORMED_ATTEMPTS if isinstance(error, MalformedAnswerError) else self._settings.rca_call_attempts
         pause = error.retry_after_s
-        if pause and pause > LONGEST_WAIT_S and not isinstance(error, _HeldError):
+        if pause and pause > LONGEST_WAIT_S:
             self._patience.have(call.route, pause)
         if pause is None:
             pause = FIRST_WAIT_S * 2 ** (call.failures - 1) * random.uniform(0.5, 1.0)  # noqa: S311 - not a secret
