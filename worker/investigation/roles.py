@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -81,13 +82,19 @@ class Roles:
 
 def load_roles(folder: Path | None = None) -> Roles:
     """Return the shipped roles, with those of the folder added or in the place of the same name. Never raises."""
-    shipped, own = read_folder(SHIPPED), read_folder(folder) if folder else Roles()
+    shipped, own = _read_shipped(), read_folder(folder) if folder else Roles()
     cards = sorted({**shipped.cards, **own.cards}.values(), key=lambda card: (card.rca_priority, card.name))
     return Roles(
         cards={card.name: card for card in cards},
         problems=shipped.problems + own.problems,
         origins={**shipped.origins, **own.origins},
     )
+
+
+@cache
+def _read_shipped() -> Roles:
+    """Read what does not change while this program runs."""
+    return read_folder(SHIPPED)
 
 
 def read_folder(folder: Path) -> Roles:
