@@ -10,7 +10,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_VENV ?= .venv-demo
 
-.PHONY: demo test check format lock bench bench-orchestrated footprint chaos clean
+.PHONY: demo test check format lock bench bench-orchestrated bench-client footprint chaos clean
 
 $(BIN)/.dev: locks/dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -46,6 +46,9 @@ bench: $(BIN)/.dev
 
 bench-orchestrated: $(BIN)/.dev
 	$(BIN)/python -m tests.benchmarks.orchestrated
+
+bench-client: $(BIN)/.dev
+	$(BIN)/python -m tests.benchmarks.provider_client
 
 # What a run writes stays in CHAOS_FOLDER, one folder a seed; the checker's exit code is the target's.
 CHAOS_SEED ?= 1

@@ -1,5 +1,6 @@
 """Admission: fair between user paths, by severity within one, never over a limit, and the queue's order is told."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -145,7 +146,9 @@ def test_the_places_told_are_the_order_of_admission(before: list[str], arrivals:
 
 def test_within_a_path_the_most_urgent_is_admitted_first_then_the_oldest() -> None:
     with house(rca_max_running=1) as here:
-        here.arrive(*(("/a", severity) for severity in ("low", "critical", "high", "critical")))
+        for severity in ("low", "critical", "high", "critical"):
+            here.arrive(("/a", severity))
+            time.sleep(0.002)  # within a millisecond nobody is older
         by_age = [row.id for row in here.rows(QUEUED)]
 
         order = []

@@ -101,7 +101,7 @@ def test_the_summary_comes_once_and_children_know_redis(system: Up, capfd: pytes
     def is_announced() -> bool:
         nonlocal said
         said += capfd.readouterr().out
-        return "| processes" in said
+        return "| processes" in said and "worker sees" in said
 
     assert eventually(is_announced)
     system.end()
