@@ -12,6 +12,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -84,15 +85,23 @@ def pydantic_ai(url: str) -> Ask:
     told = importlib.import_module("pydantic_ai.messages")
     models = importlib.import_module("pydantic_ai.models")
     openai = importlib.import_module("pydantic_ai.models.openai")
-    provider = importlib.import_module("pydantic_ai.providers.openai").OpenAIProvider(base_url=url, api_key=KEY)
+    providers = importlib.import_module("pydantic_ai.providers.openai")
     definition = importlib.import_module("pydantic_ai.tools").ToolDefinition
-    model = openai.OpenAIChatModel(MODEL, provider=provider)
     tools = [
         definition(name=t["name"], description=t["description"], parameters_json_schema=t["parameters"]) for t in TOOLS
     ]
     parameters = models.ModelRequestParameters(function_tools=tools)
     request = [told.ModelRequest(parts=[told.SystemPromptPart(SYSTEM), told.UserPromptPart(ASKED)])]
-    return lambda: direct.model_request_sync(model, request, model_request_parameters=parameters)
+    own = threading.local()  # its connections belong to the event loop of one thread
+
+    def ask() -> object:
+        if not hasattr(own, "model"):
+            client = importlib.import_module("openai").AsyncOpenAI(base_url=url, api_key=KEY, max_retries=0)
+            provider = providers.OpenAIProvider(openai_client=client)
+            own.model = openai.OpenAIChatModel(MODEL, provider=provider)
+        return direct.model_request_sync(own.model, request, model_request_parameters=parameters)
+
+    return ask
 
 
 def litellm(url: str) -> Ask:
@@ -138,7 +147,8 @@ def python_of(name: str, folder: Path) -> Path:
 
 def run_apart(python: Path, name: str, url: str, threads: int) -> dict[str, float]:
     argv = [python, __file__, "--client", name, "--url", url, "--threads", str(threads)]
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": tempfile.gettempdir()}
+    local = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}  # else it first looks for prices on the internet
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": tempfile.gettempdir(), **local}
     done = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=600, check=True)
     read: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return read
