@@ -37,6 +37,7 @@ T = TypeVar("T")
 POLL_S = 0.03
 OPENAI_KEY = "canary-openai-5f2c9b7a41"
 ANTHROPIC_KEY = "canary-anthropic-83e1d06c92"
+AWS_SECRET = "canary-aws-secret-0b7d55e3fa"
 OPENAI_MODEL = "openai/gpt-4.1-mini"
 ANTHROPIC_MODEL = "anthropic/claude-sonnet-4.5"
 JUDGE_TOOL = "decide_commands"
@@ -109,6 +110,10 @@ class Provider:
             "ANTHROPIC_API_KEY": ANTHROPIC_KEY,
             "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{self.port}",
             "OLLAMA_BASE_URL": f"http://127.0.0.1:{self.port}",
+            "BEDROCK_REGION": "us-east-1",
+            "BEDROCK_ACCESS_KEY_ID": "AKIAZQ7WM4V9LKTT",
+            "BEDROCK_SECRET_ACCESS_KEY": AWS_SECRET,
+            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": f"http://127.0.0.1:{self.port}",
             "RCA_MODEL": OPENAI_MODEL,
             "GUARDRAILS_LLM_MODEL": OPENAI_MODEL,
         }

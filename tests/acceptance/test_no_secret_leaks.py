@@ -18,6 +18,7 @@ from sqlalchemy import text
 from tests.acceptance.system import (
     ANTHROPIC_KEY,
     ANTHROPIC_MODEL,
+    AWS_SECRET,
     OPENAI_KEY,
     OPENAI_MODEL,
     System,
@@ -37,7 +38,7 @@ API_TOKEN = "canary-api-token-0c4d2f6e88"
 IN_DESCRIPTION = "canary-in-description-7d1a"
 IN_LABEL = "canary-in-label-55e0"
 IN_LOG_LINE = "canary-in-log-line-19bc"
-CANARIES = (OPENAI_KEY, ANTHROPIC_KEY, API_TOKEN, IN_DESCRIPTION, IN_LABEL, IN_LOG_LINE)
+CANARIES = (OPENAI_KEY, ANTHROPIC_KEY, AWS_SECRET, API_TOKEN, IN_DESCRIPTION, IN_LABEL, IN_LOG_LINE)
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=]{40,}")
 
 
@@ -112,7 +113,10 @@ def found_in(said: str | bytes) -> list[str]:
     return [canary for canary in CANARIES if canary.encode() in decoded(raw)]
 
 
-@pytest.mark.parametrize("model", [OPENAI_MODEL, ANTHROPIC_MODEL])
+MODELS = (OPENAI_MODEL, ANTHROPIC_MODEL, "openai/gpt-5-mini", "bedrock/us.anthropic.claude-haiku-4-5-20251001-v1:0")
+
+
+@pytest.mark.parametrize("model", MODELS)
 def test_no_secret_is_in_database_redis_logs_report_or_tasks(install: Install, tmp_path: Path, model: str) -> None:
     marker = f"full of secrets, for {model}"
     log_line = ("2026-03-01T12:00:00Z", "checkout", "ERROR", f"login failed, password={IN_LOG_LINE}", None, None)

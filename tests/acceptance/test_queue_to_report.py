@@ -17,6 +17,7 @@ from tests.served import ANTHROPIC, OPENAI
         (ANTHROPIC_MODEL, ANTHROPIC),
         ("openai/gpt-5-mini", "openai_responses"),
         ("ollama/qwen3:8b", "ollama_chat"),
+        ("bedrock/us.anthropic.claude-haiku-4-5-20251001-v1:0", "bedrock_converse"),
     ],
 )
 def test_a_message_becomes_an_investigation_within_a_second_and_a_report_in_three_turns(
