@@ -5,7 +5,6 @@ from contextlib import closing
 
 import click
 
-from worker.cli.tokens import UserPath
 from worker.domain.conversation import ModelRequest, Route, UserMessage
 from worker.investigation.roles import load_roles
 from worker.llm.accounts import Account
@@ -35,15 +34,12 @@ def llm() -> None:
     show_default=True,
     help="What the model is wanted for.",
 )
-@click.option("--user-path", type=UserPath(), help="Whose access is looked at.")
-def explain(name: str | None, role: Role, user_path: str | None) -> None:
+def explain(name: str | None, role: Role) -> None:
     """Show step by step how a model's name, or a role without one, becomes a route; exit code 1 where it does not.
 
     Example: rca llm explain anthropic/claude-haiku-4.5 --role judge
     """
     steps = Router(load_settings()).explain(name, role=role)
-    if user_path is not None:
-        steps.append(f"access: nothing restricts who may use a model, so {user_path} may")
     click.echo("\n".join(steps))
     raise SystemExit(1 if any(step.startswith("refused: ") for step in steps) else 0)
 
@@ -57,7 +53,7 @@ def list_all() -> None:
     settings = load_settings()
     router = Router(settings)
     for provider in PROVIDERS.values():
-        click.echo(f"{provider.name:<18} {_standing(provider, router, settings)}")
+        click.echo(f"{provider.name:<18} {_standing(provider, settings)}")
     click.echo("")
     for line in _models(router):
         click.echo(line)
@@ -129,9 +125,7 @@ def _where(route: Route) -> str:
     return "data leaves this host" if route.data_leaves_host else "data stays on this host"
 
 
-def _standing(provider: Provider, router: Router, settings: Settings) -> str:
-    if not router.is_spoken(provider):
-        return f"not available in this version, which lacks the wire {provider.wires[0]}"
+def _standing(provider: Provider, settings: Settings) -> str:
     account = provider.find_account(settings, False)
     if account is None:
         return f"not configured; set {provider.needs}"

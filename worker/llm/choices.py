@@ -47,17 +47,16 @@ VARIABLES = {
 def find_home(resolver: Resolver) -> Provider | None:
     """Return the provider whose models are the defaults; None where nothing is configured.
 
-    In direct mode it is the first that is configured and spoken to: one whose default model is named, before one
-    that has built-in ones, before any.
+    In direct mode it is the first that is configured: one whose default model is named, before one that has built-in
+    ones, before any.
     """
     mode, settings = resolver.mode, resolver.settings
     if mode.provider or mode.name != DIRECTLY:
         return mode.provider
     configured = [provider for provider in DIRECT if provider.is_configured(settings)]
-    spoken = [provider for provider in configured if resolver.is_spoken(provider)] or configured
-    named = [provider for provider in spoken if default_model(provider, settings).name]
-    paired = [provider for provider in spoken if has_pair(provider, settings)]
-    return next(iter((*named, *paired, *spoken)), None)
+    named = [provider for provider in configured if default_model(provider, settings).name]
+    paired = [provider for provider in configured if has_pair(provider, settings)]
+    return next(iter((*named, *paired, *configured)), None)
 
 
 def has_pair(provider: Provider, settings: Settings) -> bool:

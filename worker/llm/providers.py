@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from worker.llm import accounts
-from worker.llm.accounts import CHAT, RESPONSES, Account, FindAccount, Value, keyed
-from worker.llm.aws import NATIVE, find_bedrock
+from worker.llm.accounts import CHAT, Account, FindAccount, Value, keyed
+from worker.llm.aws import find_bedrock
 from worker.llm.vertex import find_vertex
 from worker.settings import Settings
 
@@ -13,12 +13,11 @@ from worker.settings import Settings
 class Provider:
     """One provider. `cheap` and `strong` are its pair of default models, empty where only the operator knows one.
 
-    `wires` are those it may be asked over; `needs` names the variables that configure it, for people.
+    `needs` names the variables that configure it, for people.
     """
 
     name: str
     find_account: FindAccount
-    wires: tuple[str, ...]
     needs: str
     cheap: str = ""
     strong: str = ""
@@ -50,14 +49,13 @@ def _find_offline(_settings: Settings, _asked: bool) -> Account:  # noqa: FBT001
     return Account("offline", Value(""))
 
 
-OFFLINE = Provider("offline", _find_offline, ("offline",), "", leaves_host=False)
+OFFLINE = Provider("offline", _find_offline, "", leaves_host=False)
 OPENROUTER = Provider(
-    "openrouter", keyed(CHAT, accounts.OPENROUTER_SET), (CHAT,), "OPENROUTER_API_KEY", cheap=CHEAP, strong=STRONG
+    "openrouter", keyed(CHAT, accounts.OPENROUTER_SET), "OPENROUTER_API_KEY", cheap=CHEAP, strong=STRONG
 )
 ANTHROPIC = Provider(
     "anthropic",
     keyed("anthropic_messages", *accounts.ANTHROPIC_SETS),
-    ("anthropic_messages",),
     "ANTHROPIC_API_KEY",
     cheap=CHEAP,
     strong=STRONG,
@@ -66,7 +64,6 @@ ANTHROPIC = Provider(
 OPENAI = Provider(
     "openai",
     accounts.find_openai,
-    (CHAT, RESPONSES),
     "OPENAI_API_KEY",
     cheap="openai/gpt-4.1-mini",
     strong="openai/gpt-4.1",
@@ -74,7 +71,6 @@ OPENAI = Provider(
 GOOGLE = Provider(
     "google",
     keyed("gemini_generate", *accounts.GOOGLE_SETS),
-    ("gemini_generate",),
     "GOOGLE_AI_API_KEY",
     cheap="google/gemini-2.5-flash",
     strong="google/gemini-2.5-pro",
@@ -82,7 +78,6 @@ GOOGLE = Provider(
 VERTEX = Provider(
     "vertex",
     find_vertex,
-    ("gemini_generate",),
     "VERTEX_AI_PROJECT",
     cheap="vertex/gemini-2.5-flash",
     strong="vertex/gemini-2.5-pro",
@@ -90,7 +85,6 @@ VERTEX = Provider(
 BEDROCK = Provider(
     "bedrock",
     find_bedrock,
-    (NATIVE, CHAT),
     "BEDROCK_REGION (or AWS_REGION or AWS_DEFAULT_REGION), or BEDROCK_BASE_URL for a gateway",
     cheap=CHEAP,
     strong=STRONG,
@@ -99,20 +93,16 @@ BEDROCK = Provider(
 DEEPSEEK = Provider(
     "deepseek",
     keyed(CHAT, accounts.DEEPSEEK_SET),
-    (CHAT,),
     "LLM_DEEPSEEK_API_KEY",
     cheap="deepseek/deepseek-v4-flash",
     strong="deepseek/deepseek-v4-pro",
 )
-AZURE = Provider("azure", accounts.find_azure, (CHAT, RESPONSES), "AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_API_KEY")
-OPENAI_COMPATIBLE = Provider(
-    "openai-compatible", accounts.find_compatible, (CHAT, RESPONSES), "LLM_OPENAI_COMPATIBLE_BASE_URL"
-)
-VLLM = Provider("vllm", accounts.find_vllm, (CHAT,), "VLLM_BASE_URL", leaves_host=False)
+AZURE = Provider("azure", accounts.find_azure, "AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_API_KEY")
+OPENAI_COMPATIBLE = Provider("openai-compatible", accounts.find_compatible, "LLM_OPENAI_COMPATIBLE_BASE_URL")
+VLLM = Provider("vllm", accounts.find_vllm, "VLLM_BASE_URL", leaves_host=False)
 OLLAMA = Provider(
     "ollama",
     accounts.find_ollama,
-    ("ollama_chat",),
     "OLLAMA_BASE_URL",
     cheap="ollama/llama3.1",
     strong="ollama/llama3.1:70b",

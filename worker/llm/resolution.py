@@ -1,6 +1,5 @@
 """From a model's name to the provider that is asked, the id it knows the model by, and the wire that is spoken."""
 
-from collections.abc import Container
 from dataclasses import dataclass
 
 from worker.errors import ConfigError, RouteError
@@ -37,11 +36,10 @@ class Resolved:
 
 @dataclass(frozen=True)
 class Resolver:
-    """Resolves names in one mode. `wires` are those that this version speaks."""
+    """Resolves names in one mode."""
 
     settings: Settings
     mode: Mode
-    wires: Container[str]
 
     def resolve(self, name: str, *, at: Provider | None = None) -> Resolved:
         """Find who serves a name, or how the provider `at` calls it.
@@ -56,7 +54,6 @@ class Resolver:
             provider, why = AZURE, f"{why}; {account.address.origin} is Azure's"
         model = spell(pick, Place(provider, account, self.settings))
         wire = account.reasoning_wire if account.reasoning_wire and reasons(model) else account.wire
-        self._check_spoken(provider, model, wire)
         steps = (
             f"name: {name}",
             f"split: {_described(pick)}",
@@ -64,10 +61,6 @@ class Resolver:
             f"model id there: {model}",
         )
         return Resolved(pick, provider, account, model, wire, steps)
-
-    def is_spoken(self, provider: Provider) -> bool:
-        """Say whether this version speaks any wire of a provider."""
-        return any(wire in self.wires for wire in provider.wires)
 
     def _may_mean(self, pick: Pick, at: Provider) -> bool:
         """Say whether a default of `at` is its own model, and not one that names another provider."""
@@ -113,7 +106,7 @@ class Resolver:
         if bedrock_ids.is_native(pick.text):
             raise RouteError(f"{pick.text} is an id of Bedrock's; write bedrock/{pick.text}")
         raise RouteError(
-            f"no provider is known for the model {pick.text}; write provider/model, with one of {self.available}"
+            f"no provider is known for the model {pick.text}; write provider/model, with one of {', '.join(PROVIDERS)}"
         )
 
     def _account(self, provider: Provider, pick: Pick) -> Account:
@@ -122,22 +115,8 @@ class Resolver:
         except ConfigError as error:
             raise RouteError(f"{pick.text}: {error}") from error
         if account is None:
-            self._check_spoken(provider, "", *provider.wires)
             raise RouteError(f"{pick.text} is served by {provider.name}, which is not configured; set {provider.needs}")
         return account
-
-    def _check_spoken(self, provider: Provider, model: str, *wires: str) -> None:
-        if provider is OFFLINE or any(wire in self.wires for wire in wires):
-            return
-        what = f"{provider.name}/{model}".rstrip("/")
-        raise RouteError(
-            f"{what} is not available in this version, which lacks the wire {wires[0]}; available: {self.available}"
-        )
-
-    @property
-    def available(self) -> str:
-        """The providers that this version speaks to, for people."""
-        return ", ".join(name for name, provider in PROVIDERS.items() if self.is_spoken(provider))
 
 
 def _described(pick: Pick) -> str:

@@ -52,16 +52,7 @@ class _Builder:
         is_offline = all(choice and choice.name == OFFLINE_PICK for choice in named)
         is_direct = self.resolver.mode.name == DIRECTLY
         if not is_offline and not (is_direct and all(named)):
-            self._check_mode()
-
-    def _check_mode(self) -> None:
-        mode = self.resolver.mode
-        if mode.provider and not self.resolver.is_spoken(mode.provider):
-            raise ConfigError(
-                f"{mode.variable}={mode.name}: {mode.provider.name} is not available in this version, which lacks"
-                f" the wire {mode.provider.wires[0]}; available: {self.resolver.available}"
-            )
-        check_mode(mode, self.settings)
+            check_mode(self.resolver.mode, self.settings)
 
     def agents(self) -> dict[Role, Route]:
         """Return the routes of agents; one that works alone is a sub-agent where there is a lead."""

@@ -1,7 +1,7 @@
 """Which model a role uses, and the route to it."""
 
 import time
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Protocol
 
@@ -17,7 +17,6 @@ from worker.llm.providers import OFFLINE, Provider
 from worker.llm.resolution import Resolver
 from worker.llm.role_routes import RoleRoutes, build_role_routes
 from worker.llm.routes import build_route
-from worker.llm.wires import WIRES
 from worker.settings import Settings
 
 
@@ -33,24 +32,23 @@ class RoleModel(Protocol):
 class Router:
     """Resolves names with one configuration. Building it raises ConfigError if that configuration cannot work.
 
-    `wires` are those this version speaks; `probe` says whether an address answers, for LLM_BACKEND=auto.
+    `probe` says whether an address answers, for LLM_BACKEND=auto.
     """
 
     def __init__(
         self,
         settings: Settings,
         *,
-        wires: Container[str] = WIRES,
         probe: Probe = answers,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings, self._wires = settings, wires
+        self._settings = settings
         self._auto = AutoBackend(settings, probe=probe, clock=clock)
         self._standing = self._build()
 
     def _build(self) -> tuple[Resolver, RoleRoutes]:
         mode = choose_mode(self._settings, find_auto=self._auto.find)
-        resolver = Resolver(self._settings, mode, self._wires)
+        resolver = Resolver(self._settings, mode)
         return resolver, build_role_routes(resolver)
 
     def _current(self) -> tuple[Resolver, RoleRoutes]:
@@ -136,10 +134,6 @@ class Router:
             return self._route(name, origin="asked by name")
         except RouteError:
             return None
-
-    def is_spoken(self, provider: Provider) -> bool:
-        """Say whether this version speaks to a provider."""
-        return self._standing[0].is_spoken(provider)
 
     def _route(self, name: str, *, origin: str) -> Route:
         return build_route(self._current()[0].resolve(name), self._settings, origin=origin)

@@ -118,7 +118,3 @@ def test_the_list_says_what_each_provider_needs_and_what_can_be_named(monkeypatc
     assert "anthropic/claude-haiku-4.5 " in models
     assert "openai/" not in models
     assert KEY not in providers + models
-
-
-def test_whose_access_is_looked_at_is_told() -> None:
-    assert "so /team/alpha may" in llm("explain", "offline/analyst", "--user-path", "/team/alpha").stdout
