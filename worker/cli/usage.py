@@ -51,9 +51,17 @@ def _table(sums: list[Sum], by: str) -> list[str]:
 
 
 def _cells(one: Sum) -> tuple[str, ...]:
-    counts = (one.calls, one.failed, one.input_tokens, one.cached_input_tokens, one.output_tokens)
-    cost = f"${one.cost_usd:,.4f}" if one.unpriced < one.calls or not one.calls else "unknown"
-    return (one_line(one.name), *map(words.count, counts), cost + ("+" if 0 < one.unpriced < one.calls else ""))
+    tokens = (one.input_tokens, one.cached_input_tokens, one.output_tokens)
+    told = (_known(words.count(count), one.unsaid, one.calls) for count in tokens)
+    cost = _known(f"${one.cost_usd:,.4f}", one.unpriced, one.calls)
+    return (one_line(one.name), words.count(one.calls), words.count(one.failed), *told, cost)
+
+
+def _known(sum_: str, missing: int, calls: int) -> str:
+    """Mark a sum of which parts are unknown; one that is unknown altogether is no number."""
+    if not missing:
+        return sum_
+    return "unknown" if missing == calls else f"{sum_}+"
 
 
 def _unknown(whole: Sum) -> list[str]:
