@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,7 +31,7 @@ class TokenServer:
 
     def __init__(self) -> None:
         self.claims: list[dict[str, Any]] = []
-        self.lives_s, self.status = 3600, 200
+        self.lives_s, self.status, self.slow_s = 3600, 200, 0.0
         served = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -54,6 +55,7 @@ class TokenServer:
         return f"http://127.0.0.1:{self.http.server_address[1]}/token"
 
     def answer(self, assertion: str) -> tuple[int, dict[str, Any]]:
+        time.sleep(self.slow_s)
         if self.status != 200:
             return self.status, {"error": "invalid_grant"}
         certificate = KEY.public_key().public_bytes(
@@ -141,18 +143,22 @@ def test_a_token_server_that_is_away_is_tried_again_later(server: TokenServer, t
         credentials.find("google:VERTEX_AI_SERVICE_ACCOUNT_JSON")
 
 
+def vertex_at(models: ModelServer) -> Route:
+    return Route(
+        provider="vertex",
+        model="gemini-2.5-flash",
+        wire="gemini_generate",
+        base_url=models.root,
+        credential_ref="google:VERTEX_AI_SERVICE_ACCOUNT_JSON",
+        project="shop",
+        location="global",
+    )
+
+
 def test_vertex_is_asked_with_the_token(server: TokenServer) -> None:
     settings = bare_settings(vertex_ai_service_account_json=account(server))
     with ModelServer(lambda _: Reply(text="ok")) as models, closing(ProviderClient(settings)) as client:
-        route = Route(
-            provider="vertex",
-            model="gemini-2.5-flash",
-            wire="gemini_generate",
-            base_url=models.root,
-            credential_ref="google:VERTEX_AI_SERVICE_ACCOUNT_JSON",
-            project="shop",
-            location="global",
-        )
+        route = vertex_at(models)
 
         answer = client.ask(hello(), route=route, timeout_s=10)
 
@@ -160,3 +166,15 @@ def test_vertex_is_asked_with_the_token(server: TokenServer) -> None:
     assert answer.message.text == "ok"
     assert exchange.headers["authorization"] == "Bearer token-1"
     assert exchange.path.startswith("/v1/projects/shop/locations/global/publishers/google/models/gemini-2.5-flash")
+
+
+def test_a_token_that_comes_late_takes_its_time_from_the_call(server: TokenServer) -> None:
+    server.slow_s = 1.0
+    settings = bare_settings(vertex_ai_service_account_json=account(server))
+    with ModelServer(lambda _: Reply(text="ok")) as models, closing(ProviderClient(settings)) as client:
+        route = vertex_at(models)
+
+        with pytest.raises(ProviderUnavailableError, match="no time is left"):
+            client.ask(hello(), route=route, timeout_s=0.5)
+
+    assert models.count == 0

@@ -94,11 +94,12 @@ class ProviderClient:
         wire = WIRES.get(route.wire)
         if wire is None:
             raise RouteError(f"{route.label} is not asked over a wire ({route.wire})")
+        deadline = self._clock() + timeout_s  # a credential may have to be fetched, within the call's time
         key = self._credentials.find(route.credential_ref) if route.credential_ref else None
         if request.temperature is None and route.temperature is not None:
             request = request.model_copy(update={"temperature": route.temperature})
         body = wire.encode(request, route)
-        call = _Call(wire, route, key, body, deadline=self._clock() + timeout_s)
+        call = _Call(wire, route, key, body, deadline=deadline)
         call.headers = {"content-type": "application/json", "accept": "application/json", **wire.headers(route, key)}
         self._drop(call, self._refused.get((route.base_url, route.model), frozenset()))
         return call
