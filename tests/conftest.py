@@ -18,7 +18,7 @@ from worker.model_settings import ModelSettings
 from worker.storage.database import Database
 
 REQUIRED = os.environ.get("RCA_TEST_REQUIRE_SERVICES") == "1"
-settings.register_profile("quick", max_examples=25, deadline=None)
+settings.register_profile("quick", max_examples=50, deadline=None)
 settings.register_profile("thorough", max_examples=1000, deadline=None)
 settings.load_profile("quick")
 """`pytest --hypothesis-profile=thorough` looks twenty times as long."""

@@ -8,7 +8,7 @@ from tests.acceptance.system import OPENAI_MODEL, reports
 from tests.model_server import Reply
 from tests.orchestra import CHANGES, DEPENDENCIES, ERRORS, GENERAL, RUNTIME
 
-OWN, OWN_S = "own_investigator", 10
+OWN, OWN_S = "own_investigator", 20
 ROLES = (ERRORS, RUNTIME, CHANGES, DEPENDENCIES, GENERAL, OWN)
 CITED = [{"evidence_id": "a1e1.1", "quote": None}]
 CAUSE = {"entity": "db", "category": "latency", "statement": "It waits for its pool.", "evidence": CITED}

@@ -39,7 +39,7 @@ def test_a_provider_that_asks_for_half_a_minute_gets_it_and_the_slot_is_free_mea
     system.wait_for_agent(waiting, lambda a: a.outage_since is not None)
     patient = system.open(held)
     system.wait_for_agent(patient, lambda a: a.outage_since is not None)
-    system.wait_until_completed(system.open(other, model=ANTHROPIC_MODEL), within_s=10)
+    system.wait_until_completed(system.open(other, model=ANTHROPIC_MODEL), within_s=5)
 
     agent = system.agent(waiting)
     assert (agent.status, agent.attempts, agent.losses) == (AgentStatus.READY, 0, 0)
