@@ -7,6 +7,7 @@ from typing import Any
 
 from worker.domain.conversation import (
     AssistantMessage,
+    Confirm,
     ModelAnswer,
     ModelRequest,
     Route,
@@ -48,7 +49,9 @@ class ScriptedModel:
         self.judge_calls = 0
         self._mutex = threading.Lock()
 
-    def ask(self, request: ModelRequest, *, route: Route, timeout_s: float) -> ModelAnswer:
+    def ask(
+        self, request: ModelRequest, *, route: Route, timeout_s: float, confirm: Confirm | None = None
+    ) -> ModelAnswer:
         if request.forced_tool == "decide_commands":
             with self._mutex:
                 self.judge_calls += 1

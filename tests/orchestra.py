@@ -10,7 +10,7 @@ from typing import Any
 from tests.builders import incident
 from tests.cases import CaseRows, write_case
 from tests.fakes import Say, calls_tools
-from worker.domain.conversation import AssistantMessage, ModelAnswer, ModelRequest, Route, SystemMessage
+from worker.domain.conversation import AssistantMessage, Confirm, ModelAnswer, ModelRequest, Route, SystemMessage
 from worker.domain.incident import IncidentEvent
 
 Line = ModelAnswer | Exception | Say
@@ -75,7 +75,9 @@ class Orchestra:
         """Do this before the part answers."""
         self._before[part] = work
 
-    def ask(self, request: ModelRequest, *, route: Route, timeout_s: float) -> ModelAnswer:
+    def ask(
+        self, request: ModelRequest, *, route: Route, timeout_s: float, confirm: Confirm | None = None
+    ) -> ModelAnswer:
         part = part_of(request)
         turn = 1 + sum(isinstance(m, AssistantMessage) for m in request.messages)
         with self._mutex:

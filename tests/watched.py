@@ -9,7 +9,7 @@ import structlog
 from tests.builders import submits_report
 from tests.fakes import calls_tools, says
 from tests.orchestra import CHANGES, ERRORS, GENERAL, RUNTIME, finds, part_of, sends
-from worker.domain.conversation import ModelAnswer, ModelRequest, Route
+from worker.domain.conversation import Confirm, ModelAnswer, ModelRequest, Route
 from worker.errors import ProviderAuthError, ProviderUnavailableError
 from worker.storage.tables import AgentRow, TurnRow
 
@@ -37,7 +37,9 @@ class WatchedModel:
         self.services: Services | None = None
         self._play = play
 
-    def ask(self, request: ModelRequest, *, route: Route, timeout_s: float) -> ModelAnswer:
+    def ask(
+        self, request: ModelRequest, *, route: Route, timeout_s: float, confirm: Confirm | None = None
+    ) -> ModelAnswer:
         asking = structlog.contextvars.get_contextvars()
         agent, turn_no = str(asking["agent"]), int(asking["turn_no"])
         self._watch(request.forced_tool, agent, turn_no)

@@ -2,13 +2,14 @@
 
 import time
 from datetime import UTC, datetime
+from functools import partial
 
 from worker import spans
 from worker.budgeting import NextAsk
 from worker.domain.conversation import ModelAnswer, ModelRequest, ToolRequest
 from worker.domain.states import Purpose
 from worker.domain.transcript import Amount, Claim
-from worker.errors import MalformedAnswerError, ModelRefusedError, TransientError, WorkerError
+from worker.errors import LeaseLostError, MalformedAnswerError, ModelRefusedError, TransientError, WorkerError
 from worker.investigation.budget import count_call
 from worker.llm.prices import cost_usd
 from worker.ops import metrics
@@ -29,10 +30,13 @@ def ask(services: Services, claim: Claim, next_ask: NextAsk, request: ModelReque
     """
     route = next_ask.route
     timeout_s = _timeout_s(services.settings, claim, next_ask.purpose)
-    services.heartbeat.confirm(claim.token)
+    confirm = partial(services.heartbeat.confirm, claim.token)
+    confirm()
     started = time.monotonic()
     try:
-        answer = services.model.ask(request, route=route, timeout_s=timeout_s)
+        answer = services.model.ask(request, route=route, timeout_s=timeout_s, confirm=confirm)
+    except LeaseLostError:
+        raise  # nothing was asked for us: whoever took the step over books its own call
     except WorkerError as error:
         counted = next_ask.call.amount if isinstance(error, BILLED_FAILURES) else Amount()
         _book_failure(services, claim, usage.Call(next_ask.purpose, route, error.reason, counted=counted), started)

@@ -8,7 +8,7 @@ from redis import Redis
 
 from worker import spans
 from worker.celery import LOCAL_REDIS, Sender, app
-from worker.domain.conversation import ModelAnswer, ModelRequest, Route
+from worker.domain.conversation import Confirm, ModelAnswer, ModelRequest, Route
 from worker.guardrails.policy import load_policy
 from worker.investigation.offline.analyst import OfflineAnalyst
 from worker.investigation.roles import Roles, load_roles
@@ -36,9 +36,11 @@ class Models:
         self._offline = offline
         self._providers = providers
 
-    def ask(self, request: ModelRequest, *, route: Route, timeout_s: float) -> ModelAnswer:
+    def ask(
+        self, request: ModelRequest, *, route: Route, timeout_s: float, confirm: Confirm | None = None
+    ) -> ModelAnswer:
         model = self._offline if route.wire == "offline" else self._providers
-        return model.ask(request, route=route, timeout_s=timeout_s)
+        return model.ask(request, route=route, timeout_s=timeout_s, confirm=confirm)
 
 
 def build_services(settings: Settings) -> Services:

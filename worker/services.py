@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
-from worker.domain.conversation import ModelAnswer, ModelRequest, Route
+from worker.domain.conversation import Confirm, ModelAnswer, ModelRequest, Route
 from worker.guardrails.policy import Policy
 from worker.investigation.roles import Roles, load_roles
 from worker.llm.routing import Router
@@ -22,7 +22,9 @@ from worker.storage.spending import RecentDay
 class Model(Protocol):
     """Whatever answers a conversation: a provider's model, or the offline analyst."""
 
-    def ask(self, request: ModelRequest, *, route: Route, timeout_s: float) -> ModelAnswer: ...
+    def ask(
+        self, request: ModelRequest, *, route: Route, timeout_s: float, confirm: Confirm | None = None
+    ) -> ModelAnswer: ...
 
 
 class Message(Protocol):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from celery.__main__ import main
 
 from worker import bootstrap
-from worker.domain.conversation import ModelAnswer, ModelRequest, Route
+from worker.domain.conversation import Confirm, ModelAnswer, ModelRequest, Route
 from worker.services import Model, Services
 from worker.settings import Settings
 
@@ -21,7 +21,9 @@ class Deadly:
     def __init__(self, model: Model) -> None:
         self._model = model
 
-    def ask(self, request: ModelRequest, *, route: Route, timeout_s: float) -> ModelAnswer:
+    def ask(
+        self, request: ModelRequest, *, route: Route, timeout_s: float, confirm: Confirm | None = None
+    ) -> ModelAnswer:
         if any(MARKER in message.text for message in request.messages):
             os.kill(os.getpid(), signal.SIGKILL)
         return self._model.ask(request, route=route, timeout_s=timeout_s)

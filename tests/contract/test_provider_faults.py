@@ -354,3 +354,25 @@ def test_threads_share_a_client_and_none_is_left_open(bench: Callable[..., Bench
 
     assert len(answers) == 16
     assert set(one.client._transport._clients) == {threading.current_thread()}
+
+
+class Lost(Exception):  # noqa: N818 - what the caller raises is its own
+    pass
+
+
+@pytest.mark.parametrize("lost_at", [1, 2])
+def test_each_request_is_confirmed_right_before_it_and_none_is_made_for_another(
+    bench: Callable[..., Bench], lost_at: int
+) -> None:
+    one, confirmed = bench(fault(500), FINE), list[int]()
+
+    def confirm() -> None:
+        confirmed.append(one.server.count)
+        if len(confirmed) == lost_at:
+            raise Lost
+
+    with pytest.raises(Lost):
+        one.client.ask(hello(), route=route_of(one.wire, server=one.server), timeout_s=30, confirm=confirm)
+
+    assert confirmed == list(range(lost_at))
+    assert one.server.count == lost_at - 1

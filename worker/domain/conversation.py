@@ -4,12 +4,15 @@ A conversation is an ordered tuple of messages. Every wire turns it into its ven
 vendor's answer back into a `ModelAnswer`; storage keeps the answers, so another process can go on.
 """
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 JsonObject = dict[str, Any]
+Confirm = Callable[[], object]
+"""Raises where a call is no longer its caller's to make: asked right before each request, for each may have waited."""
 
 
 class Frozen(BaseModel):

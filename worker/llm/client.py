@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from worker.domain.conversation import JsonObject, ModelAnswer, ModelRequest, Route
+from worker.domain.conversation import Confirm, JsonObject, ModelAnswer, ModelRequest, Route
 from worker.errors import (
     MalformedAnswerError,
     ProviderError,
@@ -78,10 +78,15 @@ class ProviderClient:
         self._refused: dict[tuple[str, str], frozenset[str]] = {}
         self._signers: dict[str, Signer] = {}
 
-    def ask(self, request: ModelRequest, *, route: Route, timeout_s: float) -> ModelAnswer:
-        """Ask once, retries and waits included within `timeout_s`. Raises a ProviderError that names the provider."""
+    def ask(
+        self, request: ModelRequest, *, route: Route, timeout_s: float, confirm: Confirm | None = None
+    ) -> ModelAnswer:
+        """Ask once, retries and waits included within `timeout_s`.
+
+        Raises a ProviderError that names the provider, and what `confirm` raises.
+        """
         try:
-            return self._ask_until_done(self._prepare(request, route, timeout_s))
+            return self._ask_until_done(self._prepare(request, route, timeout_s), confirm or bool)
         except ProviderError as error:
             error.provider = route.provider
             error.args = (f"{route.label}: {error}",)
@@ -104,9 +109,10 @@ class ProviderClient:
         self._drop(call, self._refused.get((route.base_url, route.model), frozenset()))
         return call
 
-    def _ask_until_done(self, call: _Call) -> ModelAnswer:
+    def _ask_until_done(self, call: _Call, confirm: Confirm) -> ModelAnswer:
         while True:
             self._hold(call)
+            confirm()
             try:
                 return self._finish(call, self._attempt(call))
             except _ParametersRefusedError as refused:

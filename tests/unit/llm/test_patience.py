@@ -165,3 +165,18 @@ def test_a_call_without_the_time_for_it_does_not_wait() -> None:
         asking.ask(hello(), route=ROUTE, timeout_s=2)
 
     asking.close()
+
+
+def test_who_lost_the_step_while_it_waited_asks_nobody() -> None:
+    is_ours = [True]
+    patience = LocalPatience(Clock())
+    asking = client(patience, lambda _: is_ours.clear())
+    with ModelServer(lambda _: Reply(text="ok")) as server:
+        route = route_of("openai_chat", server=server)
+        patience.have(route, 3)
+
+        with pytest.raises(IndexError):
+            asking.ask(hello(), route=route, timeout_s=30, confirm=lambda: is_ours[0])
+
+    asking.close()
+    assert server.count == 0

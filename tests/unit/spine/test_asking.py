@@ -8,7 +8,7 @@ import pytest
 from tests.fakes import ScriptedModel, calls_tools, says
 from tests.unit.spine.claims import first_claim, seconds_from_now
 from worker import asking, budgeting
-from worker.domain.conversation import ModelAnswer, ModelRequest, Route, UserMessage
+from worker.domain.conversation import Confirm, ModelAnswer, ModelRequest, Route, UserMessage
 from worker.domain.states import Purpose
 from worker.domain.transcript import Claim
 from worker.errors import (
@@ -34,7 +34,9 @@ class TimedModel:
         self._script = ScriptedModel([line])
         self.timeouts: list[float] = []
 
-    def ask(self, request: ModelRequest, *, route: Route, timeout_s: float) -> ModelAnswer:
+    def ask(
+        self, request: ModelRequest, *, route: Route, timeout_s: float, confirm: Confirm | None = None
+    ) -> ModelAnswer:
         self.timeouts.append(timeout_s)
         return self._script.ask(request, route=route, timeout_s=timeout_s)
 

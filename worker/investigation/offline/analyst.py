@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from worker.domain.conversation import (
     AssistantMessage,
+    Confirm,
     ModelAnswer,
     ModelRequest,
     Route,
@@ -42,7 +43,14 @@ class OfflineAnalyst:
     It keeps nothing between calls and never looks at a clock: the same conversation gets the same answer.
     """
 
-    def ask(self, request: ModelRequest, *, route: Route, timeout_s: float) -> ModelAnswer:  # noqa: ARG002 - the port's
+    def ask(
+        self,
+        request: ModelRequest,
+        *,
+        route: Route,
+        timeout_s: float,  # noqa: ARG002 - the port's
+        confirm: Confirm | None = None,  # noqa: ARG002 - the port's
+    ) -> ModelAnswer:
         """Return the next turn. It answers at once, so the timeout never comes into play."""
         calls, text = _decide(request)
         turn_no = sum(isinstance(m, AssistantMessage) for m in request.messages) + 1
