@@ -95,7 +95,7 @@ def test_redis_and_tables_are_there_when_it_is_ready(system: Up) -> None:
     assert "investigations" in tables
 
 
-def test_the_summary_comes_once_and_children_know_redis(system: Up, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_summary_comes_once_and_children_know_redis(capfd: pytest.CaptureFixture[str], system: Up) -> None:
     said = ""
 
     def is_announced() -> bool:
