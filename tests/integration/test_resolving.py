@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from itertools import count
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -270,6 +271,8 @@ def test_one_that_runs_is_not_run_again(open_services: Open) -> None:
         pipeline.rerun(services, take(services, incident()).investigation_id)
 
 
+_EXAMPLES = count()
+"""All share a database; an address in memory, which was their number, comes again."""
 ACTIONS = st.lists(st.sampled_from(["fire", "end", "work", "rerun", "cancel"]), min_size=1, max_size=14)
 
 
@@ -279,8 +282,9 @@ def test_whatever_happens_at_most_one_works_and_no_message_is_lost(
     open_services: Open, actions: list[str], on_resolve: str
 ) -> None:
     services = open_services(ScriptedModel([submits_report()]), rca_on_resolve=on_resolve)
-    name, sent, newest = f"alert {id(actions)} {'x'.join(actions)}", 0, ""
-    owner = f"/p{id(actions)}"
+    example = next(_EXAMPLES)
+    name, sent, newest = f"alert {example} {'x'.join(actions)}", 0, ""
+    owner = f"/p{example}"
     for number, action in enumerate(actions):
         at = STARTED_AT + timedelta(minutes=number)
         if action == "fire":
