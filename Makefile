@@ -4,13 +4,14 @@
 # make chaos  the product under kills, outages and freezes (CHAOS_SEED="1 2 3" runs three schedules,
 #             CHAOS_OPTIONS=--orchestrated with leads and sub-agents)
 # make lock   the locked dependencies anew
+# make prices the shipped list prices anew, from the locked genai-prices, as they hold today
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_VENV ?= .venv-demo
 
-.PHONY: demo test check format lock bench bench-orchestrated bench-client footprint chaos clean
+.PHONY: demo test check format lock bench bench-orchestrated bench-client footprint chaos prices clean
 
 $(BIN)/.dev: locks/dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -70,6 +71,10 @@ footprint: $(BIN)/.dev
 # Index addresses are left out: the locks hold names, versions and hashes, from wherever they are installed.
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --no-annotate
+
+prices: $(BIN)/.dev
+	$(BIN)/python scripts/collect_prices.py "$$(date -u +%F)" > worker/llm/price_list.json.new
+	mv worker/llm/price_list.json.new worker/llm/price_list.json
 
 lock: $(BIN)/.dev
 	$(BIN)/pip install --quiet pip-tools

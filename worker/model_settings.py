@@ -5,6 +5,7 @@ set (see `worker/llm/accounts.py`): a key never goes to an address of another se
 """
 
 import json
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -147,6 +148,10 @@ class ModelSettings(BaseSettings):
         default=None,
         description="Providers, by comma, whose address of your own keeps data on your machines:"
         " a compatible endpoint, a Bedrock gateway. `local_only` incidents may use them.",
+    )
+
+    rca_llm_config: Path | None = Field(
+        default=None, description="Your YAML file about models: what they cost and can do."
     )
 
     # Which model

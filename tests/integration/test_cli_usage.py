@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from tests.builders import incident
 from tests.fakes import ScriptedModel
 from worker import pipeline
 from worker.cli.main import main
 from worker.services import Services
+from worker.storage import repricing
 from worker.storage.sums import Group, add_up, total
 from worker.storage.tables import UsageRow
 
@@ -118,3 +119,61 @@ def test_where_nothing_was_asked_it_says_so(run: Run, services: Services) -> Non
 @pytest.mark.parametrize("arguments", [("--by", "colour"), ("--days", "0")])
 def test_what_cannot_be_asked_is_an_error_of_usage(run: Run, arguments: tuple[str, ...]) -> None:
     assert run(*arguments).exit_code == 2
+
+
+HAIKU = {"provider": "anthropic", "model": "claude-haiku-4-5", "cached_input_tokens": None}
+
+
+@pytest.fixture
+def unpriced(services: Services) -> list[dict[str, Any]]:
+    """Book three calls: one that had no price, one by an older list, one that nobody can price."""
+    investigation = pipeline.accept(services, incident("c"), via="test").investigation_id
+    rows = [
+        call(investigation, **HAIKU, cost_usd=None),
+        call(investigation, **HAIKU, turn_no=2, cost_usd=9.0, price_source="an older list", counted_cost_usd=9.0),
+        call(investigation, turn_no=3, provider="vllm", model="own", cost_usd=0.0, price_source="my own table"),
+    ]
+    with services.database.transaction() as session:
+        for row in rows:
+            session.execute(insert(UsageRow).values(**row))
+    return rows
+
+
+def costs(services: Services) -> list[float | None]:
+    with services.database.transaction() as session:
+        return list(session.scalars(select(UsageRow.cost_usd).order_by(UsageRow.id)))
+
+
+def test_calls_are_priced_again_once_it_is_confirmed(
+    run: Run, services: Services, unpriced: list[dict[str, Any]]
+) -> None:
+    looked = run("recalculate")
+    unchanged = costs(services)
+    done = run("recalculate", "--confirm", "recalculate")
+    again = run("recalculate", "--confirm", "recalculate")
+
+    assert looked.output.startswith("2 calls matched a price, 2 would change (write it with --confirm recalculate)")
+    assert unchanged == [None, 9.0, 0.0]
+    assert done.output == "2 calls matched a price, 2 changed\n1 call still of unknown price\n"
+    assert costs(services) == pytest.approx([0.00115, 0.00115, 0.0])
+    assert "2 calls matched a price, 0 changed" in again.output
+    with services.database.transaction() as session:
+        row = session.scalars(select(UsageRow).order_by(UsageRow.id)).all()[1]
+        assert (row.price_source or "").startswith("public list prices, genai-prices")
+        assert row.counted_cost_usd == 9.0  # what a budget counted, it counted
+
+
+def test_another_word_confirms_nothing(run: Run, services: Services, unpriced: list[dict[str, Any]]) -> None:
+    result = run("recalculate", "--confirm", "yes")
+
+    assert result.exit_code == 2
+    assert "--confirm recalculate" in result.output
+    assert costs(services) == [None, 9.0, 0.0]
+
+
+def test_every_batch_is_priced(
+    run: Run, services: Services, unpriced: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repricing, "BATCH", 1)
+
+    assert "2 calls matched a price, 2 changed" in run("recalculate", "--confirm", "recalculate").output

@@ -144,14 +144,32 @@ class ModelAnswer(Frozen):
     """What a reader of the report should know of this call: a fallback, a dropped parameter."""
 
 
-class Price(Frozen):
-    """US dollars per million tokens; `source` names the table and its version."""
+class Rate(Frozen):
+    """US dollars per million tokens; cached or written tokens without a rate cost what other input costs."""
 
     input_per_mtok: float
     output_per_mtok: float
     cached_input_per_mtok: float | None = None
     cache_write_per_mtok: float | None = None
+
+
+class Tier(Rate):
+    """What a call costs, all of it, once its input is larger than this."""
+
+    above_input_tokens: int
+
+
+class Price(Rate):
+    """What calls cost: the rate for small ones and `tiers`, the lowest first, for larger ones.
+
+    `source` names the lists it was put together from, with their versions.
+    """
+
+    tiers: tuple[Tier, ...] = ()
     source: str
+
+    def rate_for(self, input_tokens: int) -> Rate:
+        return next((tier for tier in reversed(self.tiers) if input_tokens > tier.above_input_tokens), self)
 
 
 class Route(Frozen):
@@ -186,6 +204,7 @@ class Route(Frozen):
     """For calls that want no other; None: the provider's default."""
     context_window: int | None = None
     max_output_tokens: int | None = None
+    takes_tools: bool = True
     price: Price | None = None
     data_leaves_host: bool = True
     picked: str = ""

@@ -56,7 +56,8 @@ class NextCall:
         if self.price is None:
             return self.tokens * self.unpriced_usd_per_mtok / _MILLION
         input_tokens = max(self.tokens - OUTPUT_TOKENS_EXPECTED, 0)
-        dollars = input_tokens * self.price.input_per_mtok + OUTPUT_TOKENS_EXPECTED * self.price.output_per_mtok
+        rate = self.price.rate_for(input_tokens)
+        dollars = input_tokens * rate.input_per_mtok + OUTPUT_TOKENS_EXPECTED * rate.output_per_mtok
         return dollars / _MILLION
 
 

@@ -8,7 +8,7 @@ from worker.llm.choices import VARIABLES, Choice, Role, choices, find_home
 from worker.llm.providers import BEDROCK, PROVIDERS
 from worker.llm.resolution import Resolved, Resolver
 from worker.llm.role_routes import RoleRoutes
-from worker.llm.routes import build_route, local_providers
+from worker.llm.routes import build_route, known_facts, local_providers
 
 
 def explain_name(name: str, role: Role, resolver: Resolver) -> list[str]:
@@ -38,7 +38,7 @@ def _mode(resolver: Resolver) -> str:
 def _resolved(choice: Choice, resolver: Resolver) -> list[str]:
     try:
         resolved = resolver.resolve(choice.name or "", at=choice.at)
-        route = build_route(resolved, resolver.settings, origin=choice.origin)
+        route = build_route(resolved, resolver, origin=choice.origin)
     except RouteError as error:
         return [f"refused: {error}"]
     return [*resolved.steps, *_facts(resolved, route, resolver)]
@@ -59,7 +59,7 @@ def _facts(resolved: Resolved, route: Route, resolver: Resolver) -> list[str]:
             else []
         ),
         *([f"temperature: {route.temperature:g} (RCA_TEMPERATURE)"] if route.temperature is not None else []),
-        f"price: {_cost(route.price)}",
+        f"price: {_cost(route.price) or _unpriced(resolved, resolver)}",
         f"context window: {route.context_window or 'unknown'}",
         f"data leaves the host: {'yes' if route.data_leaves_host else 'no'}{_declared(resolved, resolver)}",
         *_advice(resolved),
@@ -77,8 +77,16 @@ def _told(value: Value) -> str:
 
 def _cost(price: Price | None) -> str:
     if price is None:
-        return "unknown"
-    return f"${price.input_per_mtok:g} in, ${price.output_per_mtok:g} out per million ({price.source})"
+        return ""
+    dearer = "".join(
+        f"; over {tier.above_input_tokens} tokens ${tier.input_per_mtok:g} and ${tier.output_per_mtok:g}"
+        for tier in price.tiers
+    )
+    return f"${price.input_per_mtok:g} in, ${price.output_per_mtok:g} out per million{dearer} ({price.source})"
+
+
+def _unpriced(resolved: Resolved, resolver: Resolver) -> str:
+    return f"unknown: {known_facts(resolved, resolver).unpriced}"
 
 
 def _declared(resolved: Resolved, resolver: Resolver) -> str:

@@ -1,11 +1,12 @@
 """From a model's name to the provider that is asked, the id it knows the model by, and the wire that is spoken."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from worker.errors import ConfigError, RouteError
 from worker.llm import bedrock_ids
 from worker.llm.accounts import Account
 from worker.llm.catalogue import reasons
+from worker.llm.config_file import ConfigFile
 from worker.llm.modes import Mode
 from worker.llm.picks import Pick, split_pick
 from worker.llm.providers import (
@@ -40,6 +41,7 @@ class Resolver:
 
     settings: Settings
     mode: Mode
+    file: ConfigFile = field(default_factory=ConfigFile)
 
     def resolve(self, name: str, *, at: Provider | None = None) -> Resolved:
         """Find who serves a name, or how the provider `at` calls it.

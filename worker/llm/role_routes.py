@@ -18,6 +18,15 @@ BYPASSED = "RCA_MODEL is set and bypassed: with ORCHESTRATOR_ENABLED an agent th
 TEAM = (Role.ORCHESTRATOR, Role.SUBAGENT)
 
 
+def require_tools(route: Route, role: Role) -> Route:
+    """Return the route. Raises RouteError for a model without tools in a role that works with them."""
+    if not route.takes_tools and role is not Role.JUDGE:
+        raise RouteError(
+            f"{route.label} takes no tools (capabilities.tools in RCA_LLM_CONFIG) and {role} needs them; pick another"
+        )
+    return route
+
+
 @dataclass(frozen=True)
 class RoleRoutes:
     """Whose route is which. `notes` say what was chosen for the operator, `warnings` what is better mended."""
@@ -67,11 +76,11 @@ class _Builder:
     def _named(self, role: Role) -> Choice | None:
         return next((c for c in choices(role, self.home, self.settings) if c.name), None)
 
-    def _route(self, choice: Choice) -> Route:
-        """Raises ConfigError that names the origin where the choice leads nowhere."""
+    def _route(self, choice: Choice, role: Role) -> Route:
+        """Raises ConfigError that names the origin where the choice leads nowhere, or to what the role cannot use."""
         try:
             resolved = self.resolver.resolve(choice.name or "", at=choice.at)
-            return build_route(resolved, self.settings, origin=choice.origin)
+            return require_tools(build_route(resolved, self.resolver, origin=choice.origin), role)
         except RouteError as error:
             raise ConfigError(f"{choice.origin}: {error}") from error
 
@@ -80,14 +89,14 @@ class _Builder:
         if missing := [VARIABLES[role] for role, choice in chosen.items() if choice is None]:
             how = "write provider/model, such as anthropic/claude-sonnet-4.6, or offline/analyst"
             raise ConfigError(f"ORCHESTRATOR_ENABLED needs {' and '.join(missing)}; {how}")
-        return {role: self._route(choice) for role, choice in chosen.items() if choice}
+        return {role: self._route(choice, role) for role, choice in chosen.items() if choice}
 
     def _rca(self) -> Route:
         is_offline = self.resolver.mode.name == OFFLINE.name
         if is_offline and not self.settings.rca_model:
-            return self._route(Choice(f"built-in: {self.resolver.mode.why}", OFFLINE_PICK))
+            return self._route(Choice(f"built-in: {self.resolver.mode.why}", OFFLINE_PICK), Role.RCA)
         if choice := self._named(Role.RCA):
-            return self._route(choice)
+            return self._route(choice, Role.RCA)
         name, variable = (self.home.name, self.home.model_variable) if self.home else ("any provider", "")
         raise ConfigError(f"No model configured for {name}. Set {variable or 'LLM_<P>_MODEL'} or RCA_MODEL.")
 
@@ -97,7 +106,7 @@ class _Builder:
         if choice is None:
             return rca.model_copy(update={"origin": f"as investigations: {rca.origin}"})
         try:
-            return self._route(choice)
+            return self._route(choice, Role.MAIN)
         except ConfigError:
             if choice.name == self.settings.main_model:
                 raise
@@ -105,13 +114,13 @@ class _Builder:
 
     def judge(self, asking: Route) -> Route:
         if choice := self._named(Role.JUDGE):
-            return self._route(choice)
+            return self._route(choice, Role.JUDGE)
         provider = PROVIDERS.get(asking.provider)
         choice = judges_at(provider, self.settings) if provider else None
         if choice is None or not choice.name:
             return asking
         try:
-            return self._route(choice)
+            return self._route(choice, Role.JUDGE)
         except ConfigError:
             return asking
 

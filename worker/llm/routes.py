@@ -2,11 +2,12 @@
 
 from urllib.parse import urlsplit
 
-from worker.domain.conversation import Price, Route
+from worker.domain.conversation import Route
 from worker.errors import ConfigError, RouteError
 from worker.llm import bedrock_ids
 from worker.llm.accounts import is_openai_api
 from worker.llm.catalogue import ModelCard, find_model
+from worker.llm.facts import Asked, Facts, find_facts
 from worker.llm.providers import (
     AZURE,
     BEDROCK,
@@ -20,19 +21,19 @@ from worker.llm.providers import (
     VLLM,
     find_provider,
 )
-from worker.llm.resolution import Resolved
+from worker.llm.resolution import Resolved, Resolver
 from worker.settings import Settings
 
-FREE = Price(input_per_mtok=0.0, output_per_mtok=0.0, source="runs in this process")
-OWN = Price(input_per_mtok=0.0, output_per_mtok=0.0, source="runs on a machine of your own")
+FREE = "runs in this process"
+OWN = "runs on a machine of your own"
 
 _VENDORS = {VERTEX: "google", AZURE: "openai", OPENAI_COMPATIBLE: "openai", OPENROUTER: ""}
 
 
-def build_route(resolved: Resolved, settings: Settings, *, origin: str) -> Route:
+def build_route(resolved: Resolved, resolver: Resolver, *, origin: str) -> Route:
     """Return the route. Raises RouteError where the configured temperature is not one the provider takes."""
-    account, provider = resolved.account, resolved.provider
-    card, leaves = find_card(resolved), leaves_host(resolved, settings)
+    account, provider, settings = resolved.account, resolved.provider, resolver.settings
+    leaves, facts = leaves_host(resolved, settings), known_facts(resolved, resolver)
     address = account.address.text
     if account.azure:
         address = account.azure.base_url(wire=resolved.wire, deployment=resolved.model)
@@ -47,13 +48,34 @@ def build_route(resolved: Resolved, settings: Settings, *, origin: str) -> Route
         project=account.project.text if account.project else None,
         location=account.location.text if account.location else None,
         temperature=_temperature(resolved, settings),
-        context_window=settings.ollama_num_ctx if provider is OLLAMA else card.context_window if card else None,
-        max_output_tokens=card.max_output_tokens if card else None,
-        price=FREE if provider is OFFLINE else OWN if not leaves else card.price if card else None,
+        context_window=_window(resolved, facts, settings),
+        max_output_tokens=facts.max_output_tokens,
+        takes_tools=facts.tools,
+        price=facts.price,
         data_leaves_host=leaves,
         picked=resolved.pick.text,
         origin=origin,
     )
+
+
+def known_facts(resolved: Resolved, resolver: Resolver) -> Facts:
+    """Return what is known of the model there."""
+    leaves = leaves_host(resolved, resolver.settings)
+    asked = Asked(
+        resolved.provider.name,
+        resolved.model,
+        resolved.account.address.text,
+        find_card(resolved),
+        own_price=FREE if resolved.provider is OFFLINE else None if leaves else OWN,
+    )
+    return find_facts(asked, file=resolver.file, settings=resolver.settings)
+
+
+def _window(resolved: Resolved, facts: Facts, settings: Settings) -> int | None:
+    """Return the window; Ollama's is what we ask of it, which is less where less was said."""
+    if resolved.provider is OLLAMA:
+        return min(settings.ollama_num_ctx, facts.context_window or settings.ollama_num_ctx)
+    return facts.context_window
 
 
 def find_card(resolved: Resolved) -> ModelCard | None:

@@ -5,18 +5,21 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Protocol
 
-from worker.domain.conversation import Route
+from worker.domain.conversation import Price, Route
 from worker.domain.orchestration import PinnedRoutes
 from worker.errors import ConfigError, RouteError
 from worker.llm.backends import AutoBackend, Probe, answers
+from worker.llm.catalogue import find_model
 from worker.llm.choices import Role as Role
 from worker.llm.choices import default_model
+from worker.llm.config_file import read_config_file
 from worker.llm.explanation import explain_name, explain_role
+from worker.llm.facts import Asked, find_facts
 from worker.llm.modes import choose_mode
 from worker.llm.providers import OFFLINE, Provider
 from worker.llm.resolution import Resolver
-from worker.llm.role_routes import RoleRoutes, build_role_routes
-from worker.llm.routes import build_route
+from worker.llm.role_routes import RoleRoutes, build_role_routes, require_tools
+from worker.llm.routes import FREE, OWN, build_route
 from worker.settings import Settings
 
 
@@ -48,7 +51,7 @@ class Router:
 
     def _build(self) -> tuple[Resolver, RoleRoutes]:
         mode = choose_mode(self._settings, find_auto=self._auto.find)
-        resolver = Resolver(self._settings, mode)
+        resolver = Resolver(self._settings, mode, read_config_file(self._settings.rca_llm_config))
         return resolver, build_role_routes(resolver)
 
     def _current(self) -> tuple[Resolver, RoleRoutes]:
@@ -73,7 +76,7 @@ class Router:
 
         Raises RouteError if that leads nowhere, or off this host where data must not leave it.
         """
-        return _allowed(self._find(role, named), local_only=local_only)
+        return _allowed(require_tools(self._find(role, named), role), local_only=local_only)
 
     def _find(self, role: Role, named: str | None) -> Route:
         if named and named.strip():
@@ -102,7 +105,8 @@ class Router:
             if card.model is None:
                 continue
             try:
-                roles[card.name] = _allowed(self._route(card.model, origin=f"role {card.name}"), local_only=local_only)
+                route = require_tools(self._route(card.model, origin=f"role {card.name}"), Role.SUBAGENT)
+                roles[card.name] = _allowed(route, local_only=local_only)
             except RouteError as error:
                 notes.append(f"role {card.name} uses the sub-agents' model {subagent.label}: {error}")
         return PinnedRoutes(orchestrator=lead, subagent=subagent, roles=roles, notes=tuple(notes))
@@ -125,8 +129,17 @@ class Router:
         name = named.name or provider.cheap
         if not name:
             raise RouteError(f"No model configured for {provider.name}. Set {provider.model_variable}.")
-        resolved = self._current()[0].resolve(name, at=provider)
-        return build_route(resolved, self._settings, origin=f"default of {provider.name}")
+        resolver = self._current()[0]
+        return build_route(resolver.resolve(name, at=provider), resolver, origin=f"default of {provider.name}")
+
+    def price(self, provider: str, model: str, *, booked_by: str | None = None) -> Price | None:
+        """Return what a provider's model costs, wherever it is asked; None where nobody knows.
+
+        `booked_by` is the source of a price before: what ran on a machine of one's own did so for nothing.
+        """
+        own = next((why for why in (FREE, OWN) if booked_by and booked_by.startswith(why)), None)
+        asked = Asked(provider, model, card=find_model(model), own_price=own)
+        return find_facts(asked, file=self._current()[0].file, settings=self._settings).price
 
     def find(self, name: str) -> Route | None:
         """Return the route of a name; None where it leads nowhere."""
@@ -136,7 +149,8 @@ class Router:
             return None
 
     def _route(self, name: str, *, origin: str) -> Route:
-        return build_route(self._current()[0].resolve(name), self._settings, origin=origin)
+        resolver = self._current()[0]
+        return build_route(resolver.resolve(name), resolver, origin=origin)
 
 
 def _allowed(route: Route, *, local_only: bool) -> Route:

@@ -128,13 +128,15 @@ CLAUDES = [
 @pytest.mark.parametrize(("dotted", "native"), CLAUDES)
 @pytest.mark.parametrize("prefix", ["", "anthropic/", "anthropic:", "Anthropic/"])
 def test_every_spelling_is_one_model(dotted: str, native: str, prefix: str) -> None:
+    vendors_price, gateways_price = named(native, **ANTHROPIC_KEY).price, named(dotted, **ROUTER_KEY).price
     for spelling in (dotted, dotted.replace(".", "-")):
         direct = named(prefix + spelling, **ANTHROPIC_KEY)
         gateway = named(prefix + spelling, **ROUTER_KEY)
 
         assert direct.model == native
         assert gateway.model == f"anthropic/{dotted}"
-        assert direct.price == gateway.price is not None
+        assert direct.price == vendors_price is not None
+        assert gateway.price == gateways_price is not None
         assert direct.context_window == gateway.context_window
 
 
