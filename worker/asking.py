@@ -9,7 +9,14 @@ from worker.budgeting import NextAsk
 from worker.domain.conversation import ModelAnswer, ModelRequest, ToolRequest
 from worker.domain.states import Purpose
 from worker.domain.transcript import Amount, Claim
-from worker.errors import LeaseLostError, MalformedAnswerError, ModelRefusedError, TransientError, WorkerError
+from worker.errors import (
+    LeaseLostError,
+    LimitReachedError,
+    MalformedAnswerError,
+    ModelRefusedError,
+    TransientError,
+    WorkerError,
+)
 from worker.investigation.budget import count_call
 from worker.llm.prices import cost_usd
 from worker.ops import metrics
@@ -35,8 +42,8 @@ def ask(services: Services, claim: Claim, next_ask: NextAsk, request: ModelReque
     started = time.monotonic()
     try:
         answer = services.model.ask(request, route=route, timeout_s=timeout_s, confirm=confirm)
-    except LeaseLostError:
-        raise  # nothing was asked for us: whoever took the step over books its own call
+    except (LeaseLostError, LimitReachedError):
+        raise  # nothing was asked for us: whoever takes the step up books its own call
     except WorkerError as error:
         counted = next_ask.call.amount if isinstance(error, BILLED_FAILURES) else Amount()
         _book_failure(services, claim, usage.Call(next_ask.purpose, route, error.reason, counted=counted), started)

@@ -13,8 +13,8 @@ from worker.guardrails.policy import load_policy
 from worker.investigation.offline.analyst import OfflineAnalyst
 from worker.investigation.roles import Roles, load_roles
 from worker.llm.client import ProviderClient
-from worker.llm.patience import SharedPatience
 from worker.llm.routing import Router
+from worker.llm.shared_gate import SharedGate
 from worker.ops.redaction import Redactor
 from worker.ops.tracing import open_tracer
 from worker.reporting.destinations.configured import find_destinations
@@ -51,7 +51,7 @@ def build_services(settings: Settings) -> Services:
         settings=settings,
         database=Database(settings.database, pool="main", on_ended=spans.telling(tracer)),
         heartbeat=Heartbeat(settings.database, lease=lease, every_s=settings.rca_heartbeat_s),
-        model=Models(offline=OfflineAnalyst(), providers=ProviderClient(settings, patience=_shared_patience(settings))),
+        model=Models(offline=OfflineAnalyst(), providers=ProviderClient(settings, gate=_shared_gate(settings))),
         router=_build_router(settings),
         redactor=Redactor(settings.secrets),
         policy=load_policy(settings.rca_policy_file),
@@ -62,9 +62,9 @@ def build_services(settings: Settings) -> Services:
     )
 
 
-def _shared_patience(settings: Settings) -> SharedPatience:
+def _shared_gate(settings: Settings) -> SharedGate:
     url = settings.redis_url or LOCAL_REDIS
-    return SharedPatience(Redis.from_url(url, socket_timeout=REDIS_S, socket_connect_timeout=REDIS_S))
+    return SharedGate(Redis.from_url(url, socket_timeout=REDIS_S, socket_connect_timeout=REDIS_S))
 
 
 def _build_router(settings: Settings) -> Router:

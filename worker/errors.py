@@ -5,6 +5,7 @@ WorkerError
 │   ├── ProviderUnavailableError      timeout, 5xx, refused connection
 │   ├── ProviderRateLimitedError      429; carries retry_after_s
 │   ├── MalformedAnswerError          the provider's answer could not be read
+│   ├── LimitReachedError             an account's limit of our own; carries retry_after_s
 │   ├── DeliveryPostponedError        a destination cannot take the report now
 │   ├── KeyTakenError                 the same event is being taken by somebody else
 │   └── StorageUnavailableError       no database, or no free connection
@@ -74,6 +75,10 @@ class ProviderRateLimitedError(ProviderError, TransientError):
 
 class MalformedAnswerError(ProviderError, TransientError):
     """The answer is not what the protocol promises (truncated JSON, HTML, no choices)."""
+
+
+class LimitReachedError(ProviderError, TransientError):
+    """The operator lets no more through to the account now; `retry_after_s` says when to ask again."""
 
 
 class DeliveryPostponedError(TransientError):

@@ -10,7 +10,7 @@ from worker.budgeting import expect, reserve
 from worker.domain.conversation import Route
 from worker.domain.states import JudgeVerdict, Purpose, ToolCallStatus
 from worker.domain.transcript import Claim, ToolCall
-from worker.errors import LeaseLostError, StorageUnavailableError, WorkerError
+from worker.errors import LeaseLostError, LimitReachedError, StorageUnavailableError, WorkerError
 from worker.guardrails import judge as guard
 from worker.guardrails.judge import JudgedCommand, Judgement
 from worker.investigation.budget import Stage
@@ -81,7 +81,7 @@ def _ask(services: Services, claim: Claim, route: Route | None, *, commands: lis
         return _Asked(guard.denied_all(ids, reason))
     try:
         answer, booking = ask(services, claim, next_ask, request)
-    except (LeaseLostError, StorageUnavailableError):
+    except (LeaseLostError, LimitReachedError, StorageUnavailableError):
         raise  # says nothing of the judge: the step is tried again
     except WorkerError as error:
         return _Asked(guard.denied_all(ids, f"the judge did not answer ({error.reason})"))

@@ -12,6 +12,7 @@ from worker.domain.states import Step
 from worker.domain.transcript import Agent, Claim
 from worker.errors import (
     LeaseLostError,
+    LimitReachedError,
     StepCancelledError,
     StorageUnavailableError,
     TransientError,
@@ -130,6 +131,7 @@ def _down_s(claim: Claim) -> float:
 def _is_outage(error: TransientError, agent: Agent) -> bool:
     """Say whether the error tells of a provider that is down.
 
-    A database that was away is back once this is stored; a call cut short by the deadline tells of the deadline.
+    A database that was away is back once this is stored; a limit is our own; a call cut short by the deadline tells
+    of the deadline.
     """
-    return not isinstance(error, StorageUnavailableError) and datetime.now(UTC) < agent.deadline_at
+    return not isinstance(error, StorageUnavailableError | LimitReachedError) and datetime.now(UTC) < agent.deadline_at

@@ -9,7 +9,7 @@ from worker.budgeting import expect, reserve
 from worker.domain.report import Verification
 from worker.domain.states import AgentKind, Purpose, ToolCallStatus
 from worker.domain.transcript import Agent, Claim
-from worker.errors import LeaseLostError, StepCancelledError, StorageUnavailableError, WorkerError
+from worker.errors import LeaseLostError, LimitReachedError, StepCancelledError, StorageUnavailableError, WorkerError
 from worker.investigation.budget import Stage
 from worker.investigation.conclusion import Material
 from worker.investigation.verification import (
@@ -66,7 +66,7 @@ def verify(services: Services, claim: Claim, found: Material) -> Verified:
         return Verified(Verification(model=label, problem=bound.reason))
     try:
         answer, booking = ask(services, claim, next_ask, request)
-    except (LeaseLostError, StepCancelledError, StorageUnavailableError):
+    except (LeaseLostError, LimitReachedError, StepCancelledError, StorageUnavailableError):
         raise
     except WorkerError as error:
         return Verified(Verification(model=label, problem=f"the model did not answer ({error.reason})"))

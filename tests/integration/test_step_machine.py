@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -12,13 +13,14 @@ from sqlalchemy.orm import Session
 from tests.builders import build_services, close_services, drain, incident, queue_of, run_step, submits_report
 from tests.fakes import ScriptedModel, calls_tools
 from worker import pipeline
-from worker.domain.conversation import ModelRequest
+from worker.domain.conversation import ModelAnswer, ModelRequest
 from worker.domain.states import AgentStatus, InvestigationStatus, Queue, Step
 from worker.domain.transcript import Claim
-from worker.errors import LeaseLostError, ProviderUnavailableError
+from worker.errors import LeaseLostError, LimitReachedError, ProviderUnavailableError
 from worker.services import Services
 from worker.storage import agents, investigations, outbox
-from worker.storage.tables import AgentRow, InvestigationRow, OutboxRow, ReportRow, TurnRow
+from worker.storage.tables import AgentRow, InvestigationRow, OutboxRow, ReportRow, ToolCallRow, TurnRow, UsageRow
+from worker.storage.usage import RESERVED
 
 Open = Callable[..., Services]
 LEASE = timedelta(seconds=4)
@@ -213,6 +215,45 @@ def test_a_provider_that_names_a_time_is_asked_again_no_sooner(open_services: Op
     wait_s = (agent_of(services).not_before - datetime.now(UTC)).total_seconds()
     assert 25 < wait_s <= 30
     assert services.heartbeat.running() == []
+
+
+def test_a_limit_of_our_own_is_waited_for_and_is_no_outage(open_services: Open) -> None:
+    services = open_services(ScriptedModel([LimitReachedError("later", retry_after_s=30)]), rca_provider_outage_s=60)
+    agent = opened(services)
+
+    pipeline.take_turn(services, agent.id, 1)
+
+    waiting = agent_of(services)
+    assert waiting.status == AgentStatus.READY
+    assert waiting.outage_since is None
+    assert (waiting.not_before - datetime.now(UTC)).total_seconds() > 25
+    with services.database.transaction() as session:
+        assert session.scalars(select(UsageRow).where(UsageRow.outcome != RESERVED)).all() == []  # nobody was asked
+
+
+def test_a_judge_that_a_limit_holds_back_denies_nothing(open_services: Open, tmp_path: Path) -> None:
+    waits = [LimitReachedError("later", retry_after_s=30)]
+    allows = calls_tools(("decide_commands", {"decisions": [{"id": "e1.1", "verdict": "allow", "reason": "fine"}]}))
+
+    def judge(_: ModelRequest) -> ModelAnswer:
+        if waits:
+            raise waits.pop()
+        return allows
+
+    asked = calls_tools(("run_command", {"command": f"echo one >> {tmp_path / 'seen'}", "purpose": "to see"}))
+    model = ScriptedModel([asked, submits_report()], judge=judge)
+    services = open_services(model, openai_api_key="k", rca_model="openai/gpt-4.1-mini")
+    agent = opened(services)
+    pipeline.take_turn(services, agent.id, 1)
+    pipeline.judge_commands(services, agent.id, 1)
+    assert agent_of(services).status == AgentStatus.AWAITING_JUDGE
+    set_agent(services, not_before=datetime(2000, 1, 1, tzinfo=UTC))
+
+    pipeline.judge_commands(services, agent.id, 1)
+
+    with services.database.transaction() as session:
+        call = session.scalars(select(ToolCallRow).where(ToolCallRow.tool == "run_command")).one()
+    assert (waits, call.layer, call.reason) == ([], "judge", "fine")
 
 
 def test_two_lost_leases_send_a_step_to_quarantine_and_two_more_fail_it(open_services: Open) -> None:

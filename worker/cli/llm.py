@@ -5,13 +5,17 @@ from contextlib import closing
 
 import click
 
+from worker.cli.system import open_redis
 from worker.domain.conversation import ModelRequest, Route, UserMessage
 from worker.investigation.roles import load_roles
 from worker.llm.accounts import Account
 from worker.llm.catalogue import CARDS
 from worker.llm.client import ProviderClient
+from worker.llm.config_file import Limits, read_config_file
+from worker.llm.gate import Standing, account_of
 from worker.llm.providers import OFFLINE, PROVIDERS, Provider, find_provider
 from worker.llm.routing import Role, RoleModel, Router
+from worker.llm.shared_gate import SharedGate
 from worker.reporting import words
 from worker.settings import Settings, load_settings
 
@@ -78,6 +82,46 @@ def test(name: str) -> None:
         answer = client.ask(hello, route=route, timeout_s=TEST_S)
     used = f"{words.count(answer.usage.input_tokens)} tokens in, {words.count(answer.usage.output_tokens)} out"
     click.echo(f"{route.label} answered within {answer.latency_ms} ms over {route.wire}: {used}")
+
+
+@llm.command()
+def limits() -> None:
+    """Show what the accounts in use have been sent in the last minute, of what they may be, and what holds them back.
+
+    Example: rca llm limits
+    """
+    settings = load_settings()
+    file = read_config_file(settings.rca_llm_config)
+    router = Router(settings)
+    routes, _ = _agent_routes(router, load_roles(settings.rca_roles_dir).cards.values())
+    used = [*routes.values(), router.route(Role.MAIN), router.judge_route()]
+    accounts = {account_of(route): route for route in used if route and route.wire != OFFLINE.name}
+    if not accounts:
+        click.echo("no account is in use: offline/analyst is part of this program")
+        return
+    with open_redis(settings) as redis:
+        redis.ping()  # without it the gate would tell what this process alone knows, which is nothing
+        gate = SharedGate(redis)
+        for route in accounts.values():
+            bounds = file.limits(route.provider, address=route.base_url)
+            click.echo(f"{route.provider:<18} {route.credential_ref or 'no key'}: {_used(gate.look(route), bounds)}")
+
+
+def _used(standing: Standing, bounds: Limits) -> str:
+    told = [
+        f"{words.count(used)} of {words.count(limit)} {what}"
+        for used, limit, what in (
+            (standing.requests, bounds.requests_per_minute, "requests a minute"),
+            (standing.tokens, bounds.tokens_per_minute, "tokens a minute"),
+            (standing.running, bounds.concurrent, "at a time"),
+        )
+        if limit is not None
+    ] or ["no limits"]
+    if standing.cooldown_s:
+        told.append(f"left alone for {standing.cooldown_s:.0f} s, as it asked")
+    if standing.circuit_s:
+        told.append(f"failing: tried again in {standing.circuit_s:.0f} s")
+    return ", ".join(told)
 
 
 @llm.command()

@@ -8,17 +8,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from worker.domain.conversation import Confirm, JsonObject, ModelAnswer, ModelRequest, Route
+from worker.domain.conversation import Confirm, JsonObject, ModelAnswer, ModelRequest, Route, Usage
 from worker.errors import (
+    LimitReachedError,
     MalformedAnswerError,
     ProviderError,
+    ProviderQuotaError,
     ProviderRateLimitedError,
     ProviderUnavailableError,
     RouteError,
     TransientError,
 )
+from worker.llm.config_file import read_config_file
 from worker.llm.failures import SAMPLING, classify, malformed, refused_parameters, scrub, without
-from worker.llm.patience import LocalPatience, Patience
+from worker.llm.gate import Asking, End, Gate, Held, LocalGate, Ticket, Why
 from worker.llm.secrets import Credentials
 from worker.llm.transport import Answered, Request, Transport
 from worker.llm.wires import WIRES, Signer, Wire
@@ -29,6 +32,11 @@ FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 5.0
 """What a provider may ask us to wait in place; for more the worker's slot is freed."""
 MALFORMED_ATTEMPTS = 2
+CHARS_PER_TOKEN = 4
+TELLING_S = 5.0
+"""A request that had less time says nothing of its account where none came back in it."""
+SPREAD_S = 2.0
+"""Those who are sent away together do not come back in the same moment."""
 
 _OK = 200
 _REQUEST_IDS = ("request-id", "x-request-id", "x-amzn-requestid")
@@ -65,12 +73,13 @@ class ProviderClient:
         self,
         settings: Settings,
         *,
-        patience: Patience | None = None,
+        gate: Gate | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._settings = settings
-        self._patience = patience or LocalPatience(clock)
+        self._gate = gate or LocalGate(clock)
+        self._file = read_config_file(settings.rca_llm_config)
         self._clock = clock
         self._sleep = sleep
         self._transport = Transport()
@@ -111,23 +120,52 @@ class ProviderClient:
 
     def _ask_until_done(self, call: _Call, confirm: Confirm) -> ModelAnswer:
         while True:
-            self._hold(call)
-            confirm()
+            ticket = self._enter(call)
             try:
-                return self._finish(call, self._attempt(call))
+                return self._finish(call, self._send(call, ticket, confirm))
             except _ParametersRefusedError as refused:
                 self._remember(call, refused.names)
             except TransientError as error:
                 call.failures += 1
                 self._wait(call, error)
 
-    def _hold(self, call: _Call) -> None:
-        """Leave the account alone while its provider has asked for it, whoever of the fleet it told."""
-        left = self._patience.left_s(call.route)
-        if left > LONGEST_WAIT_S or (left and self._clock() + left >= call.deadline):
-            raise ProviderRateLimitedError(f"it asked to be left alone, for {left:.0f} s more", retry_after_s=left)
-        if left:
-            self._sleep(left)
+    def _enter(self, call: _Call) -> Ticket:
+        """Wait until the account may be asked; raise where that takes longer than a slot is worth."""
+        asking, waited_s = self._asking(call), 0.0
+        while isinstance(held := self._gate.enter(asking), Held):
+            waited_s += held.for_s
+            if waited_s > LONGEST_WAIT_S or self._clock() + held.for_s >= call.deadline:
+                raise _error_of(held)
+            self._sleep(held.for_s)
+        return held
+
+    def _asking(self, call: _Call) -> Asking:
+        limits = self._file.limits(call.route.provider, address=call.route.base_url)
+        if limits.is_closed:
+            raise ProviderQuotaError("RCA_LLM_CONFIG limits this account to 0; raise it to let requests through")
+        is_counted = limits.tokens_per_minute is not None
+        return Asking(call.route, limits, len(json.dumps(call.body)) // CHARS_PER_TOKEN if is_counted else 0)
+
+    def _send(self, call: _Call, ticket: Ticket, confirm: Confirm) -> ModelAnswer:
+        """Send one request, if it is still the caller's to send, and tell the gate how it ended."""
+        end, tokens, began = End.UNKNOWN, None, self._clock()
+        try:
+            confirm()
+            answer = self._attempt(call)
+            end, tokens = End.ANSWERED, _total(answer.usage)
+        except ProviderUnavailableError:
+            end = End.UNKNOWN if self._was_short(call, began) else End.FAILED
+            raise
+        except (ProviderError, _ParametersRefusedError):
+            end = End.ANSWERED
+            raise
+        finally:
+            self._gate.leave(ticket, end, tokens=tokens)
+        return answer
+
+    def _was_short(self, call: _Call, began: float) -> bool:
+        """Say whether the call's time was over too soon to tell anything of the provider."""
+        return self._clock() >= call.deadline and call.deadline - began < TELLING_S
 
     def _attempt(self, call: _Call) -> ModelAnswer:
         """Send one request and read its answer."""
@@ -156,7 +194,7 @@ class ProviderClient:
         allowed = MALFORMED_ATTEMPTS if isinstance(error, MalformedAnswerError) else self._settings.rca_call_attempts
         pause = error.retry_after_s
         if pause and pause > LONGEST_WAIT_S:
-            self._patience.have(call.route, pause)
+            self._gate.cool_down(call.route, pause)
         if pause is None:
             pause = FIRST_WAIT_S * 2 ** (call.failures - 1) * random.uniform(0.5, 1.0)  # noqa: S311 - not a secret
         spent = call.failures >= min(allowed, self._settings.rca_call_attempts)
@@ -198,6 +236,31 @@ def _read_answer(call: _Call, answered: Answered) -> ModelAnswer:
         raise
     request_id = next((answered.headers[name] for name in _REQUEST_IDS if name in answered.headers), answer.request_id)
     return answer.model_copy(update={"request_id": request_id})
+
+
+def _error_of(held: Held) -> ProviderError:
+    """Return what a request that is held back for long fails with."""
+    when_s = held.for_s + random.uniform(0.0, SPREAD_S)  # noqa: S311 - not a secret
+    if held.why is Why.COOLDOWN:
+        return ProviderRateLimitedError(f"it asked to be left alone, for {held.for_s:.0f} s more", retry_after_s=when_s)
+    if held.why is Why.CIRCUIT:
+        return ProviderUnavailableError(
+            f"its last requests failed; it is tried again in {held.for_s:.0f} s", retry_after_s=when_s
+        )
+    return LimitReachedError(f"its limit of {_LIMITS[held.why]} in RCA_LLM_CONFIG is reached", retry_after_s=when_s)
+
+
+_LIMITS = {
+    Why.REQUESTS: "requests a minute",
+    Why.TOKENS: "tokens a minute",
+    Why.CONCURRENT: "requests at a time",
+}
+
+
+def _total(usage: Usage) -> int | None:
+    if usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    return usage.input_tokens + usage.output_tokens
 
 
 def _json(answered: Answered) -> object:

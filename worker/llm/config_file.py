@@ -15,6 +15,7 @@ from worker.errors import ConfigError
 USD = "USD"
 Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Tokens = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -77,11 +78,24 @@ class Listed(Frozen):
         return {"id": given} if isinstance(given, str) else given
 
 
+class Limits(Frozen):
+    """What one account of the provider may be sent, by the whole fleet; None: no limit, 0: nothing at all."""
+
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+    concurrent: Count | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        return 0 in {self.requests_per_minute, self.tokens_per_minute, self.concurrent}
+
+
 class ProviderEntry(Frozen):
     """One provider, or one server of its `type`; with a `base_url` it speaks of that server alone."""
 
     type: Word | None = None
     base_url: Word | None = None
+    limits: Limits | None = None
     models: tuple[Listed, ...] = ()
 
 
@@ -100,14 +114,21 @@ class ConfigFile:
 
     def metadata(self, provider: str, model: str, *, address: str | None) -> Metadata | None:
         """Return what is said of a provider's model, that of its very server before that of any."""
+        listed = (one for entry in self._entries(provider, address) for one in entry.models)
+        return next((one.metadata for one in listed if one.id == model), None)
+
+    def limits(self, provider: str, *, address: str) -> Limits:
+        """Return what an account there may be sent."""
+        return next((entry.limits for entry in self._entries(provider, address) if entry.limits), Limits())
+
+    def _entries(self, provider: str, address: str | None) -> list[ProviderEntry]:
+        """Return what speaks of a provider, that of the very server before that of any."""
         entries = [
-            (entry.base_url is not None, one.metadata)
+            entry
             for name, entry in self.content.providers.items()
             if (entry.type or name) == provider and _is_there(entry.base_url, address)
-            for one in entry.models
-            if one.id == model
         ]
-        return max(entries, key=lambda entry: entry[0])[1] if entries else None
+        return sorted(entries, key=lambda entry: entry.base_url is None)
 
     def price(self, provider: str, model: str) -> Pricing | None:
         """Return the operator's own price: that of the provider's model before that of the model anywhere."""
