@@ -48,16 +48,20 @@ def ask(services: Services, claim: Claim, next_ask: NextAsk, request: ModelReque
         counted = next_ask.call.amount if isinstance(error, BILLED_FAILURES) else Amount()
         _book_failure(services, claim, usage.Call(next_ask.purpose, route, error.reason, counted=counted), started)
         raise
-    cost = cost_usd(answer.usage, route.price)
+    instead = answer.fallback
+    answered_by = instead.route if instead else route
+    cost = cost_usd(answer.usage, answered_by.price)
     booking = usage.Call(
         next_ask.purpose,
-        route,
+        answered_by,
         usage.OK,
         answer.usage,
         cost_usd=cost,
         attempts=answer.attempts,
         latency_ms=answer.latency_ms,
         counted=count_call(next_ask.call, answer.usage, cost),
+        fallback_of=route.label if instead else None,
+        fallback_reason=instead.reason if instead else None,
     )
     services.tracer.emit(spans.of_model_call(claim, booking, since=started, answer=answer))
     _count(booking)
@@ -95,6 +99,8 @@ def _book_failure(services: Services, claim: Claim, call: usage.Call, started: f
 def _count(call: usage.Call) -> None:
     names = {"purpose": call.purpose, "model": call.route.label}
     metrics.MODEL_CALLS.labels(**names, outcome=call.outcome).inc()
+    if call.fallback_of:
+        metrics.FALLBACKS.labels(**names, instead_of=call.fallback_of, reason=call.fallback_reason).inc()
     metrics.MODEL_RETRIES.labels(provider=call.route.provider).inc(call.attempts - 1)
     metrics.MODEL_CALL_SECONDS.labels(**names).observe(call.latency_ms / 1000)
     for kind in ("input", "cached_input", "output", "reasoning"):

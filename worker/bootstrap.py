@@ -13,6 +13,7 @@ from worker.guardrails.policy import load_policy
 from worker.investigation.offline.analyst import OfflineAnalyst
 from worker.investigation.roles import Roles, load_roles
 from worker.llm.client import ProviderClient
+from worker.llm.fallback import FallbackModel
 from worker.llm.routing import Router
 from worker.llm.shared_gate import SharedGate
 from worker.ops.redaction import Redactor
@@ -51,7 +52,9 @@ def build_services(settings: Settings) -> Services:
         settings=settings,
         database=Database(settings.database, pool="main", on_ended=spans.telling(tracer)),
         heartbeat=Heartbeat(settings.database, lease=lease, every_s=settings.rca_heartbeat_s),
-        model=Models(offline=OfflineAnalyst(), providers=ProviderClient(settings, gate=_shared_gate(settings))),
+        model=FallbackModel(
+            Models(offline=OfflineAnalyst(), providers=ProviderClient(settings, gate=_shared_gate(settings)))
+        ),
         router=_build_router(settings),
         redactor=Redactor(settings.secrets),
         policy=load_policy(settings.rca_policy_file),

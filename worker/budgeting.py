@@ -46,10 +46,10 @@ def limits_of(settings: Settings, wanted: Budget | None = None) -> Limits:
 
 
 def expect(services: Services, claim: Claim, purpose: Purpose, *, route: Route, request: ModelRequest) -> NextAsk:
-    """Return what asking this is expected to take."""
-    tokens = request_tokens(request)
-    call = NextCall(claim.agent.turn_no, tokens, route.price, services.settings.rca_unpriced_usd_per_mtok)
-    return NextAsk(purpose, route, call)
+    """Return what asking this is expected to take, of the dearest model that may answer."""
+    tokens, unpriced = request_tokens(request), services.settings.rca_unpriced_usd_per_mtok
+    calls = [NextCall(claim.agent.turn_no, tokens, one.price, unpriced) for one in (route, *route.fallbacks)]
+    return NextAsk(purpose, route, max(calls, key=lambda call: call.amount.cost_usd))
 
 
 def reserve(services: Services, claim: Claim, ask: NextAsk) -> Bound:

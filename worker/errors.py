@@ -54,7 +54,12 @@ class TransientError(WorkerError):
 
 
 class ProviderError(WorkerError):
-    """Mixed into every error about a provider: which one, its HTTP status, how long it asks us to wait."""
+    """Mixed into every error about a provider: which one, its HTTP status, how long it asks us to wait.
+
+    `was_asked` is False where the request was held back and never sent.
+    """
+
+    was_asked = True
 
     def __init__(
         self, message: str = "", *, provider: str = "", status: int | None = None, retry_after_s: float | None = None

@@ -86,6 +86,7 @@ def _read(session: Session, agent: Agent) -> _Rows:
         calls=calls,
         notes=(
             *investigations.route_notes(session, agent.investigation_id),
+            *usage.fallbacks(session, agent.investigation_id),
             *(note for each in (transcript, *others) for turn in each.turns for note in turn.notes),
         ),
         full_texts={

@@ -164,6 +164,13 @@ class ModelSettings(BaseSettings):
     rca_orchestrator_model: Text = Field(default=None, description="Model of the lead: triage, synthesis, verify.")
     rca_subagent_model: Text = Field(default=None, description="Model of sub-agents, and of an agent that works alone.")
     guardrails_llm_model: Text = Field(default=None, description="Model of the command judge.")
+    main_model_fallback: Text = Field(
+        default=None, description="Models by comma, asked in place of MAIN_MODEL while that cannot be."
+    )
+    rca_model_fallback: Text = Field(default=None, description="The same for an investigation's model.")
+    rca_orchestrator_model_fallback: Text = Field(default=None, description="The same for the lead's.")
+    rca_subagent_model_fallback: Text = Field(default=None, description="The same for that of sub-agents.")
+    guardrails_llm_model_fallback: Text = Field(default=None, description="The same for the judge's.")
     rca_temperature: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = Field(
         default=None, description="Sampling temperature of every agent, in the provider's range; unset: its default."
     )

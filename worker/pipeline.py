@@ -101,9 +101,7 @@ def _admit_one(services: Services) -> bool:
 
 
 def _routes(services: Services, event: IncidentEvent) -> Routes:
-    judge = services.router.judge_route()
-    if event.local_only and judge is not None and judge.data_leaves_host:
-        judge = None  # nobody may judge: what no rule allows is denied
+    judge = services.router.judge_route(local_only=event.local_only)  # None: what no rule allows is denied
     cards = services.roles.cards.values()
     pinned = services.router.pinned(cards, named=event.model, local_only=event.local_only)
     if pinned is not None:

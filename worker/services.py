@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
-from worker.domain.conversation import Confirm, ModelAnswer, ModelRequest, Route
+from worker.domain.conversation import Model as Model
 from worker.guardrails.policy import Policy
 from worker.investigation.roles import Roles, load_roles
 from worker.llm.routing import Router
@@ -17,14 +17,6 @@ from worker.settings import Settings
 from worker.storage.database import Database
 from worker.storage.heartbeat import Heartbeat
 from worker.storage.spending import RecentDay
-
-
-class Model(Protocol):
-    """Whatever answers a conversation: a provider's model, or the offline analyst."""
-
-    def ask(
-        self, request: ModelRequest, *, route: Route, timeout_s: float, confirm: Confirm | None = None
-    ) -> ModelAnswer: ...
 
 
 class Message(Protocol):

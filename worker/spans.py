@@ -158,6 +158,7 @@ def _asked(call: Call) -> dict[str, Value | None]:
         "rca.purpose": call.purpose.value,
         "rca.attempts": call.attempts,
         "rca.cost_usd": call.cost_usd,
+        "rca.fallback_of": call.fallback_of,
     }
 
 

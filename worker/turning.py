@@ -59,7 +59,7 @@ def store(services: Services, claim: Claim, part: Part, outcome: Outcome, *, sai
     if part.agent.kind is AgentKind.SUB and outcome.to is AgentStatus.DONE:
         metrics.FINDINGS.labels(role=part.agent.role, by="model" if outcome.finding else "code").inc()
     if said is not None:
-        metrics.TURNS.labels(purpose=part.purpose, model=part.agent.route.label).inc()
+        metrics.TURNS.labels(purpose=part.purpose, model=said.booking.route.label).inc()
 
 
 def _fail(services: Services, claim: Claim, outcome: Outcome, store: Callable[[Session], object]) -> None:
@@ -81,7 +81,7 @@ def _turn(part: Part, outcome: Outcome, said: Said) -> Turn:
         heard_alert_no=part.transcript.alert_count,
         purpose=part.purpose,
         stop_reason=said.answer.stop_reason,
-        model=part.agent.route.label,
+        model=said.booking.route.label,
         notes=said.answer.notes,
         prompt_versions=messages.prompt_versions(),
         calls=outcome.calls,

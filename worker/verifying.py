@@ -58,10 +58,12 @@ def verify(services: Services, claim: Claim, found: Material) -> Verified:
     submission = checked.submission
     known = {e.id: e for e in found.evidence}
     grounds = Grounds(found.event, found.window, known, found.text_of)
-    request = build_verification_request(submission, grounds, nonce=agent.nonce, route=agent.route)
-    next_ask = expect(services, claim, Purpose.VERIFY, route=agent.route, request=request)
+    others = tuple(other for other in agent.route.fallbacks if other.wire != OFFLINE)  # the analyst cannot verify
+    route = agent.route.model_copy(update={"fallbacks": others})
+    request = build_verification_request(submission, grounds, nonce=agent.nonce, route=route)
+    next_ask = expect(services, claim, Purpose.VERIFY, route=route, request=request)
     bound = reserve(services, claim, next_ask)
-    label = agent.route.label
+    label = route.label
     if bound.stage is Stage.SPENT:
         return Verified(Verification(model=label, problem=bound.reason))
     try:
@@ -72,4 +74,4 @@ def verify(services: Services, claim: Claim, found: Material) -> Verified:
         return Verified(Verification(model=label, problem=f"the model did not answer ({error.reason})"))
     causes = len(submission.root_causes)
     ids = [e.id for e in found.evidence if e.status == ToolCallStatus.SUCCEEDED]
-    return Verified(parse_verification(answer, model=label, causes=causes, known_ids=ids), booking)
+    return Verified(parse_verification(answer, model=booking.route.label, causes=causes, known_ids=ids), booking)

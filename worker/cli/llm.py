@@ -95,7 +95,8 @@ def limits() -> None:
     router = Router(settings)
     routes, _ = _agent_routes(router, load_roles(settings.rca_roles_dir).cards.values())
     used = [*routes.values(), router.route(Role.MAIN), router.judge_route()]
-    accounts = {account_of(route): route for route in used if route and route.wire != OFFLINE.name}
+    asked = [one for route in used if route for one in (route, *route.fallbacks) if one.wire != OFFLINE.name]
+    accounts = {account_of(route): route for route in asked}
     if not accounts:
         click.echo("no account is in use: offline/analyst is part of this program")
         return
@@ -156,7 +157,8 @@ def _agent_routes(router: Router, cards: Iterable[RoleModel]) -> tuple[dict[str,
 
 def describe_route(route: Route) -> str:
     """Return model, origin, and whether data leaves the host."""
-    return f"{route.label}  ({route.origin}; {route.wire}; key {route.credential_ref or 'none'}; {_where(route)})"
+    told = f"{route.label}  ({route.origin}; {route.wire}; key {route.credential_ref or 'none'}; {_where(route)})"
+    return " else ".join([told, *(other.label for other in route.fallbacks)])
 
 
 def describe_account(account: Account) -> str:

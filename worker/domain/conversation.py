@@ -6,7 +6,7 @@ vendor's answer back into a `ModelAnswer`; storage keeps the answers, so another
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -130,6 +130,13 @@ class Usage(Frozen):
     reasoning_tokens: int | None = None
 
 
+class Fallback(Frozen):
+    """Who answered in another's place, and the reason of the error that the other ended with."""
+
+    route: "Route"
+    reason: str
+
+
 class ModelAnswer(Frozen):
     """What came back from one call: `attempts` counts its requests, `latency_ms` is their sum."""
 
@@ -141,7 +148,8 @@ class ModelAnswer(Frozen):
     attempts: int = 1
     latency_ms: int = 0
     notes: tuple[str, ...] = ()
-    """What a reader of the report should know of this call: a fallback, a dropped parameter."""
+    """What a reader of the report should know of this call, such as a dropped parameter."""
+    fallback: Fallback | None = None
 
 
 class Rate(Frozen):
@@ -211,7 +219,21 @@ class Route(Frozen):
     """The name as it was asked for, before translation."""
     origin: str = ""
     """Why this model: the setting or rule that named it, for people."""
+    fallbacks: "tuple[Route, ...]" = ()
+    """Who may be asked in its place while it cannot be, the first one first; these have none of their own."""
 
     @property
     def label(self) -> str:
         return f"{self.provider}/{self.model}"
+
+
+Fallback.model_rebuild()
+ModelAnswer.model_rebuild()
+
+
+class Model(Protocol):
+    """Whatever answers a conversation: a provider's model, or the offline analyst."""
+
+    def ask(
+        self, request: ModelRequest, *, route: Route, timeout_s: float, confirm: Confirm | None = None
+    ) -> ModelAnswer: ...

@@ -135,7 +135,9 @@ class ProviderClient:
         while isinstance(held := self._gate.enter(asking), Held):
             waited_s += held.for_s
             if waited_s > LONGEST_WAIT_S or self._clock() + held.for_s >= call.deadline:
-                raise _error_of(held)
+                error = _error_of(held)
+                error.was_asked = False
+                raise error
             self._sleep(held.for_s)
         return held
 

@@ -25,10 +25,15 @@ def explain_role(role: Role, resolver: Resolver, roles: RoleRoutes) -> list[str]
         return [*lines, f"refused: there is no {role}: ORCHESTRATOR_ENABLED is not set"]
     for choice in choices(role, find_home(resolver), resolver.settings):
         if choice.name and choice.origin == route.origin:
-            return [*lines, f"{choice.origin}: {choice.name}", *_resolved(choice, resolver)]
+            told = [*_resolved(choice, resolver), *_fallbacks(route)]
+            return [*lines, f"{choice.origin}: {choice.name}", *told]
         lines.append(f"{choice.origin}: {choice.name or 'unset'}")
     used = Choice(route.origin, route.picked, PROVIDERS.get(route.provider))
-    return [*lines, f"{used.origin}: {used.name}", *_resolved(used, resolver)]
+    return [*lines, f"{used.origin}: {used.name}", *_resolved(used, resolver), *_fallbacks(route)]
+
+
+def _fallbacks(route: Route) -> list[str]:
+    return [f"while it cannot be asked: {other.label} ({other.origin})" for other in route.fallbacks]
 
 
 def _mode(resolver: Resolver) -> str:

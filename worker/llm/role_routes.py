@@ -43,7 +43,12 @@ def build_role_routes(resolver: Resolver) -> RoleRoutes:
     builder.check()
     agents = builder.agents()
     judge = builder.judge(agents[Role.RCA])
-    return RoleRoutes(agents, judge, builder.notes(agents), builder.warnings(judge))
+    return RoleRoutes(
+        {role: builder.backed(route, role) for role, route in agents.items()},
+        builder.backed(judge, Role.JUDGE),
+        builder.notes(agents),
+        builder.warnings(judge),
+    )
 
 
 class _Builder:
@@ -83,6 +88,19 @@ class _Builder:
             return require_tools(build_route(resolved, self.resolver, origin=choice.origin), role)
         except RouteError as error:
             raise ConfigError(f"{choice.origin}: {error}") from error
+
+    def backed(self, route: Route, role: Role) -> Route:
+        """Return the route with those that may be asked in its place. Raises ConfigError where one leads nowhere."""
+        if role is Role.RCA and self.settings.orchestrator_enabled:
+            role = Role.SUBAGENT  # who works alone does so with their model
+        variable = f"{VARIABLES[role]}_FALLBACK"
+        names = (name.strip() for name in (getattr(self.settings, variable.lower()) or "").split(","))
+        others = [self._route(Choice(variable, name), role) for name in names if name]
+        if role is Role.JUDGE and any(other.wire == OFFLINE.name for other in others):
+            raise ConfigError(f"{variable}: {OFFLINE_PICK} cannot judge; name a model of a provider")
+        if route.wire == OFFLINE.name:
+            return route  # it is always there
+        return route.model_copy(update={"fallbacks": tuple(other for other in others if other.label != route.label)})
 
     def _team(self) -> dict[Role, Route]:
         chosen = {role: self._named(role) for role in TEAM}

@@ -106,15 +106,21 @@ class Router:
                 continue
             try:
                 route = require_tools(self._route(card.model, origin=f"role {card.name}"), Role.SUBAGENT)
-                roles[card.name] = _allowed(route, local_only=local_only)
+                others = tuple(other for other in subagent.fallbacks if other.label != route.label)
+                roles[card.name] = _allowed(route.model_copy(update={"fallbacks": others}), local_only=local_only)
             except RouteError as error:
                 notes.append(f"role {card.name} uses the sub-agents' model {subagent.label}: {error}")
         return PinnedRoutes(orchestrator=lead, subagent=subagent, roles=roles, notes=tuple(notes))
 
-    def judge_route(self) -> Route | None:
-        """Return the judge's route; None where no model judges, because the offline analyst cannot."""
+    def judge_route(self, *, local_only: bool = False) -> Route | None:
+        """Return the judge's route; None where no model judges.
+
+        The offline analyst cannot, and one off this host may not where data must not leave it.
+        """
         judge = self._current()[1].judge
-        return None if judge.wire == OFFLINE.name else judge
+        if judge.wire == OFFLINE.name or (local_only and judge.data_leaves_host):
+            return None
+        return _allowed(judge, local_only=local_only)
 
     def explain(self, name: str | None, *, role: Role = Role.RCA) -> list[str]:
         """List the steps from a name, or from a role, to its route, or to what is wrong with it, for people."""
@@ -154,7 +160,9 @@ class Router:
 
 
 def _allowed(route: Route, *, local_only: bool) -> Route:
-    """Return the route. Raises RouteError if the incident's data must not go there."""
-    if local_only and route.data_leaves_host:
+    """Return the route, without fallbacks that may not be. Raises RouteError if data must not go where it leads."""
+    if not local_only:
+        return route
+    if route.data_leaves_host:
         raise RouteError(f"the incident is local_only and {route.label} is not on this host: name a local model")
-    return route
+    return route.model_copy(update={"fallbacks": tuple(o for o in route.fallbacks if not o.data_leaves_host)})

@@ -53,6 +53,7 @@ TOKENS = _counter("tokens", "Tokens used.", "purpose", "model", "kind")  # input
 COST_USD = _counter("cost_usd", "Dollars spent, where the price is known.", "purpose", "model")
 UNPRICED_CALLS = _counter("unpriced_calls", "Calls whose price is unknown.", "model")
 COOLDOWNS = _counter("cooldowns", "Times a provider asked for more patience than a worker has.", "provider", "reason")
+FALLBACKS = _counter("fallbacks", "Calls that another model answered.", "purpose", "model", "instead_of", "reason")
 MODEL_RETRIES = _counter("model_retries", "Requests repeated inside a model call.", "provider")
 
 # The day's budgets: what its calls count as, the limits (+Inf where there is none), and who waits because of them

@@ -298,6 +298,8 @@ class UsageRow(Base):
     claim_token: Mapped[str | None] = mapped_column(Id)
     counted_tokens: Mapped[int | None] = mapped_column(Integer)
     counted_cost_usd: Mapped[float | None] = mapped_column(Float)
+    fallback_of: Mapped[str | None] = mapped_column(Prose)
+    fallback_reason: Mapped[str | None] = mapped_column(Word)
 
 
 class VerdictRow(Base):

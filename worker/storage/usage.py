@@ -37,7 +37,10 @@ OLD_USD_PER_MTOK = 20.0
 
 @dataclass(frozen=True)
 class Call:
-    """One model call as it is booked. `outcome` is `ok` or the reason of the error; `counted` is for budgets."""
+    """One model call as it is booked. `outcome` is `ok` or the reason of the error; `counted` is for budgets.
+
+    `fallback_of` is the label of the model whose place the route's took, `fallback_reason` why it had to.
+    """
 
     purpose: Purpose
     route: Route
@@ -47,6 +50,8 @@ class Call:
     attempts: int = 1
     latency_ms: int = 0
     counted: Amount = field(default_factory=Amount)
+    fallback_of: str | None = None
+    fallback_reason: str | None = None
 
 
 def book(session: Session, claim: Claim, call: Call) -> None:
@@ -83,6 +88,8 @@ def values_of(session: Session, claim: Claim, call: Call) -> dict[str, Any]:
         "claim_token": claim.token if call.outcome == RESERVED else None,
         "counted_tokens": call.counted.tokens,
         "counted_cost_usd": call.counted.cost_usd,
+        "fallback_of": call.fallback_of,
+        "fallback_reason": call.fallback_reason,
     }
 
 
@@ -133,6 +140,20 @@ def lines(session: Session, investigation_id: str) -> tuple[UsageLine, ...]:
     for row in session.scalars(wanted.order_by(UsageRow.id)):
         groups.setdefault((row.purpose, f"{row.provider}/{row.model}"), []).append(row)
     return tuple(_line(purpose, model, rows) for (purpose, model), rows in groups.items())
+
+
+def fallbacks(session: Session, investigation_id: str) -> tuple[str, ...]:
+    """Say which models answered in another's place, in the order in which they first did."""
+    row = UsageRow
+    told = (row.purpose, row.provider, row.model, row.fallback_of, row.fallback_reason)
+    wanted = select(*told, func.count()).where(row.investigation_id == investigation_id, row.fallback_of.is_not(None))
+    return tuple(
+        f"{provider}/{model} answered {count} {'call' if count == 1 else 'calls'} ({purpose}) in place of {other}:"
+        f" {reason}."
+        for purpose, provider, model, other, reason, count in session.execute(
+            wanted.group_by(*told).order_by(func.min(row.id))
+        )
+    )
 
 
 @dataclass(frozen=True)
