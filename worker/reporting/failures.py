@@ -5,6 +5,7 @@ _FIXES = {
     "provider_quota": "the provider's account has no credit left: top it up, or set {model} to another model; retry",
     "provider_unavailable": "the provider was down: retry when it answers, or set {model} to another model first",
     "provider_rate_limited": "the provider kept refusing: retry later, or lower RCA_MAX_RUNNING",
+    "limit_reached": "the limits in RCA_LLM_CONFIG held it back: raise them, or lower RCA_MAX_RUNNING; then retry",
     "malformed_answer": "the endpoint does not speak the protocol it should: check its base URL, then retry",
     "storage_unavailable": "the database was away: see `rca doctor`, then retry",
     "model_not_found": "the provider does not know the model: check the name with `rca llm explain NAME`, then retry",
