@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from worker.domain.conversation import JsonObject, Price
+from worker.llm import bedrock_ids
 from worker.llm.accounts import COMPATIBLE_SET, is_openai_api
 from worker.llm.catalogue import ModelCard
 from worker.llm.config_file import USD, ConfigFile, Metadata
@@ -67,7 +68,16 @@ def _listed(asked: Asked, settings: Settings) -> Listed | None:
     name = _list_of(asked.provider, settings)
     if name is None or asked.own_price:
         return None
-    return find_listed(name, asked.model) or (find_listed(name, asked.card.native) if asked.card else None)
+    return next((found for model in _spellings(asked) if (found := find_listed(name, model))), None)
+
+
+def _spellings(asked: Asked) -> Iterator[str]:
+    """Yield what a list may know the model by: its id as it is asked for, as AWS writes it whole, the maker's."""
+    yield asked.model
+    if asked.provider == "bedrock" and (whole := bedrock_ids.suggested_id(asked.model)):
+        yield whole
+    if asked.card:
+        yield asked.card.native
 
 
 def _list_of(provider: str, settings: Settings) -> str | None:
