@@ -17,7 +17,7 @@ MARKER = "what a trace must not say"
 
 def names_of(receiver: Receiver, investigation: str) -> Counter[str]:
     """Count the spans of an investigation's trace by their names."""
-    requests = [ExportTraceServiceRequest.FromString(post.body) for post in receiver.posts]
+    requests = [ExportTraceServiceRequest.FromString(p.body) for p in receiver.posts if p.path == "/v1/traces"]
     spans = [s for r in requests for each in r.resource_spans for scope in each.scope_spans for s in scope.spans]
     wanted = trace_id(investigation).to_bytes(16)
     return Counter(s.name for s in spans if s.trace_id == wanted)
@@ -43,6 +43,7 @@ def test_a_worker_told_to_end_has_sent_the_whole_trace(install: Install) -> None
         "execute_tool run_command": 1,
         "publish": 1,
     }
+    assert any(post.path == "/v1/metrics" and b"gen_ai.client.token.usage" in post.body for post in receiver.posts)
     assert not any(MARKER.encode() in post.body or b"uptime" in post.body for post in receiver.posts)
 
 

@@ -1,5 +1,6 @@
 """`rca llm test` calls a model once, over a real socket, and says what to do where that fails."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -80,3 +81,21 @@ def test_what_cannot_be_asked_says_what_to_set(serve: Serve, name: str, said: st
 
 def test_the_analyst_needs_no_test() -> None:
     assert "nothing to call" in tried("offline/analyst").stdout
+
+
+def test_the_doctor_calls_each_configured_provider_and_tells_the_remedy(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(Reply(text="ok", usage=(9, 2)))
+    with ModelServer(lambda _: Reply(status=401, body=b'{"error": {"message": "Invalid API key"}}')) as refusing:
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        monkeypatch.setenv("OPENAI_BASE_URL", refusing.openai_url)
+
+        result = CliRunner().invoke(main, ["doctor", "--call", "--json"])
+
+    checks = json.loads(result.output)
+    told = {one["name"]: one for one in checks if "answered" in one["detail"] or "401" in one["detail"]}
+    assert result.exit_code == 1
+    assert {name: one["status"] for name, one in told.items()} == {"anthropic": "ok", "ollama": "ok", "openai": "fail"}
+    assert "check it for extra blanks" in told["openai"]["detail"]
+    assert KEY not in result.output

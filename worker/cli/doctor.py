@@ -9,7 +9,7 @@ from itertools import chain
 import click
 
 from worker.cli.config import look_at_roles
-from worker.cli.doctor_providers import look_at_providers
+from worker.cli.doctor_providers import call_providers, look_at_providers
 from worker.cli.doctor_redis import look_at_redis
 from worker.cli.doctor_storage import look_at_storage
 from worker.cli.llm import describe_route
@@ -22,7 +22,7 @@ from worker.ops.health import Check, CheckStatus, check_folder, render_check, wo
 from worker.settings import Settings, find_problems
 
 NO_CALL = (
-    "no model was called; `rca llm test NAME` tries one, a small incident all of it:"
+    "no model was called; `rca doctor --call` tries each provider, a small incident all of it:"
     ' echo \'{"title": "a test of the system"}\' | rca enqueue - --wait'
 )
 
@@ -31,23 +31,25 @@ Look = Callable[[Settings], Iterator[Check]]
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON: a list of name, status, detail, fix.")
-def doctor(*, as_json: bool) -> None:
+@click.option("--call", is_flag=True, help="Call each configured provider's default model once, with a few tokens.")
+def doctor(*, as_json: bool, call: bool) -> None:
     """Check Python, folders, database, Redis, workers, models, providers and the policy; exit code 1 if anything fails.
 
-    No model is called and nothing is changed.
+    Nothing is changed, and no model is called but with --call.
 
     Example: rca doctor --json
     """
-    found = examine()
+    found = examine(call=call)
     if as_json:
         click.echo(json.dumps([asdict(check) for check in found], indent=2, ensure_ascii=False))
     else:
         click.echo("\n".join(map(render_check, found)))
-        click.echo(NO_CALL)
+        if not call:
+            click.echo(NO_CALL)
     raise SystemExit(1 if worst(found) is CheckStatus.FAIL else 0)
 
 
-def examine() -> list[Check]:
+def examine(*, call: bool = False) -> list[Check]:
     """Look at everything; with settings that cannot be read, at these alone."""
     problems = [
         Check.fail(name or "settings", problem, fix="see `rca config list`") for name, problem in find_problems()
@@ -58,7 +60,8 @@ def examine() -> list[Check]:
         settings = find_settings()
     except UserError as error:
         return [look_at_python(), Check.fail("settings", str(error))]
-    return [look_at_python(), *chain.from_iterable(look(settings) for look in LOOKS)]
+    looks = (*LOOKS, call_providers) if call else LOOKS
+    return [look_at_python(), *chain.from_iterable(look(settings) for look in looks)]
 
 
 def look_at_python() -> Check:

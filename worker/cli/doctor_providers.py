@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
-from worker.cli.llm import describe_account
+from worker.cli.llm import call_once, describe_account
 from worker.domain.conversation import Route
 from worker.errors import ConfigError, WorkerError
 from worker.llm.accounts import Account
@@ -47,6 +47,24 @@ def look_at_providers(settings: Settings, *, get: Fetch = fetch) -> Iterator[Che
             yield from _look_at_server(provider, account, models=models, get=get)
         else:
             yield Check.ok(provider.name, f"{describe_account(account)}; `rca llm test {provider.name}` tries it")
+
+
+def call_providers(settings: Settings) -> Iterator[Check]:
+    """Call the default model of each configured provider once, with a few tokens, and yield what came of it."""
+    try:
+        router = Router(settings)
+    except ConfigError:
+        return  # said where models are looked at
+    for provider in PROVIDERS.values():
+        if provider.is_configured(settings):
+            yield _call(provider, settings, router)
+
+
+def _call(provider: Provider, settings: Settings, router: Router) -> Check:
+    try:
+        return Check.ok(provider.name, call_once(settings, router.default_of(provider)))
+    except WorkerError as error:
+        return Check.fail(provider.name, str(error))
 
 
 def _routes(router: Router, settings: Settings) -> Iterator[Route]:

@@ -77,11 +77,16 @@ def test(name: str) -> None:
     if route.wire == OFFLINE.name:
         click.echo(f"{route.label} is part of this program: there is nothing to call")
         return
+    click.echo(call_once(settings, route))
+
+
+def call_once(settings: Settings, route: Route) -> str:
+    """Call a model with a few tokens and describe its answer. Raises the errors of the provider client."""
     hello = ModelRequest(messages=(UserMessage(text="Say ok."),), max_output_tokens=FEW_TOKENS)
     with closing(ProviderClient(settings)) as client:
         answer = client.ask(hello, route=route, timeout_s=TEST_S)
     used = f"{words.count(answer.usage.input_tokens)} tokens in, {words.count(answer.usage.output_tokens)} out"
-    click.echo(f"{route.label} answered within {answer.latency_ms} ms over {route.wire}: {used}")
+    return f"{route.label} answered within {answer.latency_ms} ms over {route.wire}: {used}"
 
 
 @llm.command()

@@ -12,7 +12,9 @@ from hashlib import blake2b
 from importlib.metadata import version
 
 from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -21,6 +23,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
 from opentelemetry.trace.status import Status, StatusCode
 
+from worker.ops.otlp_metrics import Meter
 from worker.ops.tracing import Span
 
 SERVICE = "rca-worker"
@@ -28,9 +31,12 @@ SCOPE = "worker.ops.tracing"
 
 
 def open_sender(endpoint: str) -> "Sender":
-    """Return what sends to the endpoint, whose path is that of all signals: `/v1/traces` is added."""
+    """Return what sends to the endpoint, whose path is that of all signals: `/v1/traces` and the like is added."""
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # we say it once, it says it for each attempt
-    return Sender(OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces"))
+    root = endpoint.rstrip("/")
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=f"{root}/v1/metrics"))
+    meter = Meter(reader, _resource(), service=SERVICE, scope=SCOPE)
+    return Sender(OTLPSpanExporter(endpoint=f"{root}/v1/traces"), meter)
 
 
 def trace_id(investigation_id: str) -> int:
@@ -42,10 +48,10 @@ def span_id(key: str) -> int:
 
 
 class Sender:
-    """Makes OpenTelemetry's spans of ours and exports them. For one thread."""
+    """Makes OpenTelemetry's spans of ours and exports them, and measures by them. For one thread."""
 
-    def __init__(self, exporter: SpanExporter) -> None:
-        self._exporter = exporter
+    def __init__(self, exporter: SpanExporter, meter: Meter | None = None) -> None:
+        self._exporter, self._meter = exporter, meter
         self._ids = _GivenIds()
         provider = TracerProvider(
             sampler=ALWAYS_ON, resource=_resource(), id_generator=self._ids, shutdown_on_exit=False
@@ -53,8 +59,16 @@ class Sender:
         self._tracer = provider.get_tracer(SCOPE, version(SERVICE))
 
     def __call__(self, spans: Sequence[Span]) -> bool:
+        if self._meter:
+            for span in spans:
+                self._meter.record(span)
         made = [found for span in spans if (found := self._make(span))]
         return self._exporter.export(made) is SpanExportResult.SUCCESS
+
+    def flush(self) -> None:
+        """Send what was measured, for a process that ends."""
+        if self._meter:
+            self._meter.flush()
 
     def _make(self, span: Span) -> ReadableSpan | None:
         """Return None where OTEL_SDK_DISABLED makes OpenTelemetry record nothing."""

@@ -72,18 +72,24 @@ class NullTracer:
         pass
 
 
-Send = Callable[[Sequence[Span]], bool]
-"""Sends spans, and says whether they arrived."""
+class Sender(Protocol):
+    """Sends spans, and says whether they arrived."""
+
+    def __call__(self, spans: Sequence[Span]) -> bool: ...
+
+    def flush(self) -> None:
+        """Send what else is known: the process ends."""
 
 
 class QueuedTracer:
     """Sends spans from a thread of its own, which the first one starts. What it cannot hold or send is counted."""
 
-    def __init__(self, open_sender: Callable[[], Send], *, capacity: int = CAPACITY) -> None:
+    def __init__(self, open_sender: Callable[[], Sender], *, capacity: int = CAPACITY) -> None:
         self._open_sender = open_sender
         self._waiting: queue.Queue[Span] = queue.Queue(capacity)
         self._mutex = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._sender: Sender | None = None
         self._hurry = threading.Event()
         self._is_interrupted = False
 
@@ -100,10 +106,14 @@ class QueuedTracer:
     def flush(self, within_s: float) -> None:
         self._hurry.set()
         with self._waiting.all_tasks_done:
-            self._waiting.all_tasks_done.wait_for(lambda: not self._waiting.unfinished_tasks, within_s)
+            is_sent = self._waiting.all_tasks_done.wait_for(lambda: not self._waiting.unfinished_tasks, within_s)
+        if self._sender is not None and is_sent and not self._is_interrupted:
+            last = threading.Thread(target=self._sender.flush, name="tracer-end", daemon=True)
+            last.start()
+            last.join(within_s)
 
     def _run(self) -> None:
-        send = self._open_sender()
+        send = self._sender = self._open_sender()
         while True:
             batch = self._gather()
             self._note(is_sent=send(batch), count=len(batch))
@@ -146,7 +156,7 @@ def open_tracer(endpoint: str | None) -> Tracer:
     return QueuedTracer(lambda: _open_sender(endpoint))
 
 
-def _open_sender(endpoint: str) -> Send:
+def _open_sender(endpoint: str) -> Sender:
     from worker.ops.otlp import open_sender  # noqa: PLC0415  # an extra, and heavy: only where something is sent
 
     return open_sender(endpoint)

@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError
 
@@ -34,6 +34,7 @@ class Receiver:
         self.gate.set()
         self.asked = threading.Event()
         self.got: list[str] = []
+        self.flushed = 0
 
     def __call__(self, spans: Sequence[Span]) -> bool:
         self.asked.set()
@@ -41,8 +42,11 @@ class Receiver:
         self.got += [one.key for one in spans] if self.up else []
         return self.up
 
+    def flush(self) -> None:
+        self.flushed += 1
 
-def test_spans_are_sent_in_their_order() -> None:
+
+def test_spans_are_sent_in_their_order_and_at_the_end_what_else_is_known() -> None:
     receiver = Receiver()
     tracer = QueuedTracer(lambda: receiver)
 
@@ -51,12 +55,13 @@ def test_spans_are_sent_in_their_order() -> None:
     tracer.flush(10)
 
     assert receiver.got == [f"span {i}" for i in range(1200)]
+    assert receiver.flushed == 1
 
 
 def test_nothing_is_opened_before_the_first_span() -> None:
     opened: list[str] = []
 
-    def open_sender() -> Callable[[Sequence[Span]], bool]:
+    def open_sender() -> Receiver:
         opened.append("once")
         return Receiver()
 
