@@ -10,6 +10,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_VENV ?= .venv-demo
+PROXY_VENV := .venv-litellm
 
 .PHONY: demo test check format lock bench bench-orchestrated bench-client footprint chaos prices clean
 
@@ -25,10 +26,16 @@ $(DEMO_VENV)/.installed: locks/demo.txt pyproject.toml
 	$(DEMO_VENV)/bin/pip install --quiet --no-deps --editable .
 	touch $@
 
+# A program of somebody else's that the tests send model calls through.
+$(PROXY_VENV)/.installed:
+	$(PYTHON) -m venv $(PROXY_VENV)
+	$(PROXY_VENV)/bin/pip install --quiet 'litellm[proxy]==1.108.7'
+	touch $@
+
 demo: $(DEMO_VENV)/.installed
 	$(DEMO_VENV)/bin/rca demo
 
-test: $(BIN)/.dev
+test: $(BIN)/.dev $(PROXY_VENV)/.installed
 	$(BIN)/pytest --numprocesses 2 tests/unit tests/architecture
 	$(BIN)/pytest --numprocesses 3 --dist loadfile tests/contract tests/integration tests/acceptance
 
@@ -82,4 +89,4 @@ lock: $(BIN)/.dev
 	$(LOCK) --extra dev --output-file locks/dev.txt pyproject.toml
 
 clean:
-	rm -rf $(VENV) $(DEMO_VENV) .rca build *.egg-info
+	rm -rf $(VENV) $(DEMO_VENV) $(PROXY_VENV) .rca build *.egg-info

@@ -90,6 +90,11 @@ _RULES: tuple[_Rule, ...] = (
     ),
     _Rule(
         ProviderAuthError,
+        "the key is not the gateway's: without a database LiteLLM takes its master key alone",
+        pattern=_words("no_db_connection"),
+    ),
+    _Rule(
+        ProviderAuthError,
         "the temporary credentials have expired; get new ones",
         pattern=_words("ExpiredToken"),
     ),

@@ -31,6 +31,7 @@ from worker.llm.transport import Transport
     ("status", "error", "expected"),
     [
         (400, {"status": "INVALID_ARGUMENT", "message": "API_KEY_INVALID"}, ProviderAuthError),
+        (400, {"type": "no_db_connection", "message": "No connected db.", "code": "400"}, ProviderAuthError),
         (403, {"code": "model_not_found", "message": "Project has no access"}, ModelNotFoundError),
         (404, {"message": "This model is only supported in v1/responses"}, InvalidRequestError),
         (400, {"message": "xyz/abc is not a valid model ID"}, ModelNotFoundError),
