@@ -17,6 +17,8 @@ WorkerError
 │   ├── ModelRefusedError             the model or its filter declined to answer
 │   ├── ContextOverflowError          the conversation no longer fits the window
 │   ├── RouteError                    a model name that leads nowhere
+│   │   └── ModelAccessDeniedError    a model that the caller may not use
+│   ├── CredentialMissingError        the key behind a route is gone
 │   ├── BudgetExceededError
 │   ├── DeliveryRefusedError          a destination will not take the report, however often it is sent
 │   └── MissingInputError             the incident names data that is not there
@@ -128,6 +130,10 @@ class ContextOverflowError(ProviderError, PermanentError):
 
 class RouteError(PermanentError):
     """A model name that leads to no configured provider."""
+
+
+class ModelAccessDeniedError(RouteError):
+    """The operator's rules do not let this caller use the model."""
 
 
 class BudgetExceededError(PermanentError):

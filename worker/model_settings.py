@@ -154,6 +154,15 @@ class ModelSettings(BaseSettings):
         default=None, description="Your YAML file about models: what they cost and can do."
     )
 
+    models_enabled_by_default: bool = Field(
+        default=True, description="Whether models that no access rule names may be used."
+    )
+    configured_provider_models_mode: Annotated[Literal["fallback", "allowlist"], BeforeValidator(_lower)] = Field(
+        default="fallback",
+        description="What lists such as OPENAI_MODELS are: what to show while a provider lists none, or all it may"
+        " be asked for.",
+    )
+
     # Which model
     main_model: Text = Field(default=None, description="Model of follow-up questions, `provider/model`.")
     rca_model: Text = Field(default=None, description="Model of an investigation, `provider/model`.")

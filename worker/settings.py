@@ -249,6 +249,16 @@ def is_secret(field: str) -> bool:
     return field in _ADDRESSES or SecretStr in {annotation, *get_args(annotation)}
 
 
+def read_variable(name: str) -> str | None:
+    """Return a variable that somebody's file names; None where it is unset or empty."""
+    return os.environ.get(name) or None  # noqa: TID251 - the one module that reads the environment
+
+
+def read_environment() -> dict[str, str]:
+    """Return all variables: some make a provider by their name alone, such as OPENAI_EAST_API_KEY."""
+    return dict(os.environ)  # noqa: TID251 - the one module that reads the environment
+
+
 def unknown_variables() -> list[str]:
     """List the variables that are set, look like ours and mean nothing here: most likely misspelled."""
     given = {name.upper() for name in os.environ}  # noqa: TID251 - the one module that reads the environment

@@ -184,6 +184,9 @@ class Route(Frozen):
     """Where a call goes: pinned on the agent when it is created. Holds a credential's name, never its value."""
 
     provider: str
+    """Who is asked: a provider, or an endpoint with a name of its own."""
+    kind: str = ""
+    """The provider whose kind such an endpoint is; empty where that is the provider itself."""
     model: str
     """The provider's native id; Azure's deployment."""
     wire: str
@@ -217,6 +220,8 @@ class Route(Frozen):
     data_leaves_host: bool = True
     picked: str = ""
     """The name as it was asked for, before translation."""
+    alias: str = ""
+    """The alias that led here; empty where none did."""
     origin: str = ""
     """Why this model: the setting or rule that named it, for people."""
     fallbacks: "tuple[Route, ...]" = ()
@@ -225,6 +230,11 @@ class Route(Frozen):
     @property
     def label(self) -> str:
         return f"{self.provider}/{self.model}"
+
+    @property
+    def vendor(self) -> str:
+        """The provider whose ways the endpoint has."""
+        return self.kind or self.provider
 
 
 Fallback.model_rebuild()

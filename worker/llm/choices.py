@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from worker.llm.directory import DEFAULT
 from worker.llm.modes import DIRECTLY
 from worker.llm.providers import CHEAP, DIRECT, OLLAMA, Provider
 from worker.llm.resolution import Resolver
@@ -74,16 +75,20 @@ def default_model(provider: Provider, settings: Settings) -> Choice:
     return Choice(provider.model_variable, name, provider)
 
 
-def choices(role: Role, home: Provider | None, settings: Settings) -> tuple[Choice, ...]:
+def choices(role: Role, home: Provider | None, resolver: Resolver) -> tuple[Choice, ...]:
     """Return the places in order; the first with a name is the role's. What the judge falls back to is not here."""
-    return (Choice(VARIABLES[role], _value(settings, VARIABLES[role])), *_defaults(role, home, settings))
+    named = Choice(VARIABLES[role], _value(resolver.settings, VARIABLES[role]))
+    return (named, *_defaults(role, home, resolver))
 
 
-def _defaults(role: Role, home: Provider | None, settings: Settings) -> Iterator[Choice]:
+def _defaults(role: Role, home: Provider | None, resolver: Resolver) -> Iterator[Choice]:
+    settings = resolver.settings
     if home is not None and role is not Role.JUDGE:
         if role is Role.ORCHESTRATOR:
             yield Choice(home.orchestrator_variable, _value(settings, home.orchestrator_variable), home)
         yield default_model(home, settings)
+    if role is not Role.JUDGE and resolver.directory.has_default:
+        yield Choice(f"alias {DEFAULT}", DEFAULT)
     if role is Role.RCA:
         yield from _built_in(home, settings)
     if role is Role.MAIN and home and home.cheap == CHEAP and has_pair(home, settings):

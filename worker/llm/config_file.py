@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, SecretStr, StringConstraints, ValidationError, model_validator
 
 from worker.domain.conversation import Frozen, JsonObject
 from worker.errors import ConfigError
@@ -95,12 +95,36 @@ class ProviderEntry(Frozen):
 
     type: Word | None = None
     base_url: Word | None = None
+    api_key: SecretStr | None = None
+    api_version: Word | None = None
     limits: Limits | None = None
     models: tuple[Listed, ...] = ()
 
 
+class Profile(Frozen):
+    """One endpoint with one model, under a name."""
+
+    name: Word
+    type: Word
+    model: Word
+    api_key: SecretStr | None = None
+    base_url: Word | None = None
+    api_version: Word | None = None
+    max_tokens: Tokens | None = None
+    context_window: Tokens | None = None
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+
+
+class _Llm(Frozen):
+    """Profiles, and the names by which others call them."""
+
+    providers: tuple[Profile, ...] = ()
+    aliases: dict[Word, Word] = Field(default_factory=dict)
+
+
 class _File(Frozen):
     providers: dict[Word, ProviderEntry] = Field(default_factory=dict)
+    llm: _Llm = _Llm()
     prices: dict[Word, Pricing] = Field(default_factory=dict)
     exchange_rates: dict[Currency, Rate] = Field(default_factory=dict)
 
@@ -126,7 +150,7 @@ class ConfigFile:
         entries = [
             entry
             for name, entry in self.content.providers.items()
-            if (entry.type or name) == provider and _is_there(entry.base_url, address)
+            if provider in {name.lower(), entry.type or name} and _is_there(entry.base_url, address)
         ]
         return sorted(entries, key=lambda entry: entry.base_url is None)
 

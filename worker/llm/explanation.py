@@ -23,7 +23,7 @@ def explain_role(role: Role, resolver: Resolver, roles: RoleRoutes) -> list[str]
     route = roles.judge if role is Role.JUDGE else roles.agents.get(role)
     if route is None:
         return [*lines, f"refused: there is no {role}: ORCHESTRATOR_ENABLED is not set"]
-    for choice in choices(role, find_home(resolver), resolver.settings):
+    for choice in choices(role, find_home(resolver), resolver):
         if choice.name and choice.origin == route.origin:
             told = [*_resolved(choice, resolver), *_fallbacks(route)]
             return [*lines, f"{choice.origin}: {choice.name}", *told]

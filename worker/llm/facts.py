@@ -30,6 +30,8 @@ _LISTS = {
 class Asked:
     """A model as a provider is asked for it: by this id, at this address (None: wherever it is).
 
+    `name` is that of an endpoint with one of its own.
+
     `card` is the listed model that it is taken for; `own_price` says why it costs nothing, where it does not.
     """
 
@@ -37,6 +39,7 @@ class Asked:
     model: str
     address: str | None = None
     card: ModelCard | None = None
+    name: str = ""
     own_price: str | None = None
 
 
@@ -52,7 +55,7 @@ class Facts:
 
 
 def find_facts(asked: Asked, *, file: ConfigFile, settings: Settings) -> Facts:
-    said = file.metadata(asked.provider, asked.model, address=asked.address) or Metadata()
+    said = file.metadata(asked.name or asked.provider, asked.model, address=asked.address) or Metadata()
     listed, card = _listed(asked, settings), asked.card
     price, unpriced = _price(list(_layers(asked, listed, said, file)), file)
     return Facts(
@@ -101,7 +104,7 @@ def _layers(asked: Asked, listed: Listed | None, said: Metadata, file: ConfigFil
         yield _Layer(USD, {"input_per_mtok": 0.0, "output_per_mtok": 0.0}, asked.own_price)
     if listed:
         yield _Layer(USD, listed.rates, listed.source)
-    for pricing in (said.pricing, file.price(asked.provider, asked.model)):
+    for pricing in (said.pricing, file.price(asked.name or asked.provider, asked.model)):
         if pricing is not None:
             rate = file.dollars_for(pricing.currency)
             yield _Layer(pricing.currency, pricing.in_dollars(rate) if rate else {}, file.label)

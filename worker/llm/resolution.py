@@ -1,12 +1,15 @@
 """From a model's name to the provider that is asked, the id it knows the model by, and the wire that is spoken."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from worker.domain.model_state import Alias
 from worker.errors import ConfigError, RouteError
 from worker.llm import bedrock_ids
 from worker.llm.accounts import Account
 from worker.llm.catalogue import reasons
 from worker.llm.config_file import ConfigFile
+from worker.llm.directory import Directory
+from worker.llm.endpoints import Endpoint, Profile
 from worker.llm.modes import Mode
 from worker.llm.picks import Pick, split_pick
 from worker.llm.providers import (
@@ -33,6 +36,15 @@ class Resolved:
     model: str
     wire: str
     steps: tuple[str, ...] = ()
+    endpoint: str = ""
+    """The endpoint's own name, where it is not the provider's account."""
+    profile: Profile | None = None
+    alias: str = ""
+
+    @property
+    def asked_of(self) -> str:
+        """Who is asked, by the name that its models are written with."""
+        return self.endpoint or self.provider.name
 
 
 @dataclass(frozen=True)
@@ -42,12 +54,62 @@ class Resolver:
     settings: Settings
     mode: Mode
     file: ConfigFile = field(default_factory=ConfigFile)
+    directory: Directory = field(default_factory=Directory)
 
     def resolve(self, name: str, *, at: Provider | None = None) -> Resolved:
-        """Find who serves a name, or how the provider `at` calls it.
+        """Find who serves a name, or how the provider `at` calls it; an alias leads to another name, once.
 
         Raises RouteError that says how to write it or what to configure.
         """
+        alias = self.directory.aliases.get(name.strip())
+        if alias is None or not alias.enabled:
+            return self._resolve(name, at)
+        step = f"alias: {alias.name} stands for {alias.target}"
+        try:
+            found = self._resolve(alias.target, at)
+        except RouteError as error:
+            return self._instead(alias, error)
+        return replace(found, steps=(step, *found.steps), alias=alias.name)
+
+    def _instead(self, alias: Alias, error: RouteError) -> Resolved:
+        """Take the name of an alias that leads nowhere for a model's. Raises RouteError where it is none either."""
+        try:
+            found = self._resolve(alias.name, None)
+        except RouteError:
+            raise RouteError(
+                f"the alias {alias.name} stands for {alias.target}, which leads nowhere: {error}"
+            ) from error
+        return replace(found, steps=(f"alias: {alias.name} leads nowhere ({error})", *found.steps))
+
+    def _resolve(self, name: str, at: Provider | None) -> Resolved:
+        if profile := self.directory.profiles.get(name.strip()):
+            return self._of_profile(name, profile)
+        if named := self.directory.find_endpoint(name.strip()):
+            return self._of_endpoint(name, *named)
+        found = self._of_provider(name, at)
+        self.directory.require_listed(found.provider.name, found.model)
+        return found
+
+    def _of_profile(self, name: str, profile: Profile) -> Resolved:
+        endpoint = profile.endpoint
+        steps = (
+            f"name: {name}",
+            f"profile: {endpoint.origin}, which bypasses the mode",
+            f"model id there: {profile.model}",
+        )
+        pick = Pick(name, endpoint.kind, profile.model)
+        wire = _wire(endpoint.account, profile.model)
+        return Resolved(pick, endpoint.kind, endpoint.account, profile.model, wire, steps, profile=profile)
+
+    def _of_endpoint(self, name: str, endpoint: Endpoint, model: str) -> Resolved:
+        pick = Pick(name, endpoint.kind, model)
+        native = spell(pick, Place(endpoint.kind, endpoint.account, self.settings))
+        self.directory.require_listed(endpoint.name, native)
+        steps = (f"name: {name}", f"endpoint: {endpoint.name}, by {endpoint.origin}", f"model id there: {native}")
+        wire = _wire(endpoint.account, native)
+        return Resolved(pick, endpoint.kind, endpoint.account, native, wire, steps, endpoint=endpoint.name)
+
+    def _of_provider(self, name: str, at: Provider | None) -> Resolved:
         pick = split_pick(name)
         is_meant = at is not None and self._may_mean(pick, at)
         provider, why = (at, "whose default this is") if at and is_meant else self._choose(pick)
@@ -55,14 +117,13 @@ class Resolver:
         if account.azure and provider is not AZURE:
             provider, why = AZURE, f"{why}; {account.address.origin} is Azure's"
         model = spell(pick, Place(provider, account, self.settings))
-        wire = account.reasoning_wire if account.reasoning_wire and reasons(model) else account.wire
         steps = (
             f"name: {name}",
             f"split: {_described(pick)}",
             f"provider: {provider.name}, {why}",
             f"model id there: {model}",
         )
-        return Resolved(pick, provider, account, model, wire, steps)
+        return Resolved(pick, provider, account, model, _wire(account, model), steps)
 
     def _may_mean(self, pick: Pick, at: Provider) -> bool:
         """Say whether a default of `at` is its own model, and not one that names another provider."""
@@ -119,6 +180,10 @@ class Resolver:
         if account is None:
             raise RouteError(f"{pick.text} is served by {provider.name}, which is not configured; set {provider.needs}")
         return account
+
+
+def _wire(account: Account, model: str) -> str:
+    return account.reasoning_wire if account.reasoning_wire and reasons(model) else account.wire
 
 
 def _described(pick: Pick) -> str:

@@ -10,7 +10,7 @@ from worker.llm.choices import VARIABLES, Choice, Role, choices, find_home, judg
 from worker.llm.modes import DIRECTLY, check_mode, find_overruled_backend
 from worker.llm.providers import ANTHROPIC, OFFLINE, OPENROUTER, PROVIDERS
 from worker.llm.resolution import Resolver
-from worker.llm.routes import build_route, local_providers
+from worker.llm.routes import build_route, check_local_providers
 from worker.llm.spelling import ANALYST
 
 OFFLINE_PICK = f"{OFFLINE.name}/{ANALYST}"
@@ -58,7 +58,9 @@ class _Builder:
 
     def check(self) -> None:
         """Look at everything that is set about providers, also at what no role uses now."""
-        local_providers(self.settings)
+        check_local_providers(
+            self.settings, endpoints=(*self.resolver.directory.endpoints, *self.resolver.directory.profiles)
+        )
         for provider in PROVIDERS.values():
             provider.find_account(self.settings, False)
         roles = TEAM if self.settings.orchestrator_enabled else (Role.RCA,)
@@ -79,7 +81,7 @@ class _Builder:
         return found
 
     def _named(self, role: Role) -> Choice | None:
-        return next((c for c in choices(role, self.home, self.settings) if c.name), None)
+        return next((c for c in choices(role, self.home, self.resolver) if c.name), None)
 
     def _route(self, choice: Choice, role: Role) -> Route:
         """Raises ConfigError that names the origin where the choice leads nowhere, or to what the role cannot use."""
@@ -111,7 +113,7 @@ class _Builder:
 
     def _rca(self) -> Route:
         is_offline = self.resolver.mode.name == OFFLINE.name
-        if is_offline and not self.settings.rca_model:
+        if is_offline and not self.settings.rca_model and not self.resolver.directory.has_default:
             return self._route(Choice(f"built-in: {self.resolver.mode.why}", OFFLINE_PICK), Role.RCA)
         if choice := self._named(Role.RCA):
             return self._route(choice, Role.RCA)
@@ -152,7 +154,7 @@ class _Builder:
         return tuple(found)
 
     def warnings(self, judge: Route) -> tuple[str, ...]:
-        found = find_disagreements(self.settings)
+        found = [*find_disagreements(self.settings), *self.resolver.directory.warnings]
         if overruled := find_overruled_backend(self.resolver.mode, self.settings):
             found.append(overruled)
         if self.settings.orchestrator_enabled and self.settings.rca_model:

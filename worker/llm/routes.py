@@ -1,5 +1,6 @@
 """A route, made of what a name was resolved to: address, credential, price, window, and where its data goes."""
 
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from worker.domain.conversation import Route
@@ -38,7 +39,8 @@ def build_route(resolved: Resolved, resolver: Resolver, *, origin: str) -> Route
     if account.azure:
         address = account.azure.base_url(wire=resolved.wire, deployment=resolved.model)
     return Route(
-        provider=provider.name,
+        provider=resolved.asked_of,
+        kind=provider.name if resolved.endpoint else "",
         model=resolved.model,
         wire=resolved.wire,
         base_url=address,
@@ -49,11 +51,12 @@ def build_route(resolved: Resolved, resolver: Resolver, *, origin: str) -> Route
         location=account.location.text if account.location else None,
         temperature=_temperature(resolved, settings),
         context_window=_window(resolved, facts, settings),
-        max_output_tokens=facts.max_output_tokens,
+        max_output_tokens=(resolved.profile and resolved.profile.max_output_tokens) or facts.max_output_tokens,
         takes_tools=facts.tools,
         price=facts.price,
         data_leaves_host=leaves,
         picked=resolved.pick.text,
+        alias=resolved.alias,
         origin=origin,
     )
 
@@ -66,6 +69,7 @@ def known_facts(resolved: Resolved, resolver: Resolver) -> Facts:
         resolved.model,
         resolved.account.address.text,
         find_card(resolved),
+        name=resolved.endpoint,
         own_price=FREE if resolved.provider is OFFLINE else None if leaves else OWN,
     )
     return find_facts(asked, file=resolver.file, settings=resolver.settings)
@@ -73,6 +77,8 @@ def known_facts(resolved: Resolved, resolver: Resolver) -> Facts:
 
 def _window(resolved: Resolved, facts: Facts, settings: Settings) -> int | None:
     """Return the window; Ollama's is what we ask of it, which is less where less was said."""
+    if resolved.profile and resolved.profile.context_window:
+        return resolved.profile.context_window
     if resolved.provider is OLLAMA:
         return min(settings.ollama_num_ctx, facts.context_window or settings.ollama_num_ctx)
     return facts.context_window
@@ -98,7 +104,7 @@ def leaves_host(resolved: Resolved, settings: Settings) -> bool:
     An address of one's own keeps it where RCA_LOCAL_PROVIDERS says so. Ollama hands models called `…-cloud` on to
     its makers.
     """
-    if resolved.account.is_own and resolved.provider.name in local_providers(settings):
+    if resolved.account.is_own and _names(resolved) & local_providers(settings):
         return False
     if resolved.provider is OLLAMA:
         host = urlsplit(resolved.account.address.text).hostname or ""
@@ -106,18 +112,28 @@ def leaves_host(resolved: Resolved, settings: Settings) -> bool:
     return resolved.provider.leaves_host
 
 
+def _names(resolved: Resolved) -> frozenset[str]:
+    """Return what an operator may call it: an endpoint with a name of its own by that alone."""
+    profile = resolved.profile.endpoint.name if resolved.profile else ""
+    return frozenset({resolved.endpoint or profile or resolved.provider.name})
+
+
 def local_providers(settings: Settings) -> frozenset[str]:
-    """Return the names in RCA_LOCAL_PROVIDERS. Raises ConfigError for one that is no provider."""
+    """Return the names in RCA_LOCAL_PROVIDERS, providers by their canonical ones."""
     words = [word.strip() for word in (settings.rca_local_providers or "").split(",") if word.strip()]
-    found = {word: find_provider(word) for word in words}
-    if unknown := [word for word, provider in found.items() if provider is None]:
-        known = ", ".join(PROVIDERS)
-        raise ConfigError(f"RCA_LOCAL_PROVIDERS: {unknown[0]} is no provider; there are {known}")
-    return frozenset(provider.name for provider in found.values() if provider)
+    return frozenset(provider.name if (provider := find_provider(word)) else word for word in words)
+
+
+def check_local_providers(settings: Settings, *, endpoints: Collection[str]) -> None:
+    """Raise ConfigError for a name in RCA_LOCAL_PROVIDERS that is neither a provider nor one of these."""
+    if unknown := local_providers(settings) - {*PROVIDERS, *endpoints}:
+        known = ", ".join((*PROVIDERS, *endpoints))
+        raise ConfigError(f"RCA_LOCAL_PROVIDERS: {min(unknown)} is no provider; there are {known}")
 
 
 def _temperature(resolved: Resolved, settings: Settings) -> float | None:
-    wanted, provider = settings.rca_temperature, resolved.provider
+    own = resolved.profile.temperature if resolved.profile else None
+    wanted, provider = settings.rca_temperature if own is None else own, resolved.provider
     if provider is OFFLINE or wanted is None:
         return None
     if wanted > provider.max_temperature:

@@ -1,18 +1,21 @@
 """Which model a role uses, and the route to it."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Protocol
 
 from worker.domain.conversation import Price, Route
+from worker.domain.model_state import ModelState
 from worker.domain.orchestration import PinnedRoutes
 from worker.errors import ConfigError, RouteError
+from worker.llm.access import Access
 from worker.llm.backends import AutoBackend, Probe, answers
 from worker.llm.catalogue import find_model
 from worker.llm.choices import Role as Role
 from worker.llm.choices import default_model
 from worker.llm.config_file import read_config_file
+from worker.llm.directory import build_directory
 from worker.llm.explanation import explain_name, explain_role
 from worker.llm.facts import Asked, find_facts
 from worker.llm.modes import choose_mode
@@ -20,7 +23,7 @@ from worker.llm.providers import OFFLINE, Provider
 from worker.llm.resolution import Resolver
 from worker.llm.role_routes import RoleRoutes, build_role_routes, require_tools
 from worker.llm.routes import FREE, OWN, build_route
-from worker.settings import Settings
+from worker.settings import Settings, read_environment
 
 
 class RoleModel(Protocol):
@@ -35,6 +38,7 @@ class RoleModel(Protocol):
 class Router:
     """Resolves names with one configuration. Building it raises ConfigError if that configuration cannot work.
 
+    `state` is what operators have said meanwhile, `variables` where OPENAI_EAST_API_KEY and the like may stand;
     `probe` says whether an address answers, for LLM_BACKEND=auto.
     """
 
@@ -42,16 +46,23 @@ class Router:
         self,
         settings: Settings,
         *,
+        state: ModelState | None = None,
+        variables: Mapping[str, str] | None = None,
         probe: Probe = answers,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings = settings
+        self._settings, self._state = settings, state or ModelState()
+        self._access = Access(self._state.rules, is_open=settings.models_enabled_by_default)
+        self._variables = read_environment() if variables is None else variables
         self._auto = AutoBackend(settings, probe=probe, clock=clock)
         self._standing = self._build()
 
     def _build(self) -> tuple[Resolver, RoleRoutes]:
-        mode = choose_mode(self._settings, find_auto=self._auto.find)
-        resolver = Resolver(self._settings, mode, read_config_file(self._settings.rca_llm_config))
+        settings = self._settings
+        file = read_config_file(settings.rca_llm_config)
+        is_closed = settings.configured_provider_models_mode == "allowlist"
+        directory = build_directory(file, self._state, variables=self._variables, is_closed=is_closed)
+        resolver = Resolver(settings, choose_mode(settings, find_auto=self._auto.find), file, directory)
         return resolver, build_role_routes(resolver)
 
     def _current(self) -> tuple[Resolver, RoleRoutes]:
@@ -111,6 +122,11 @@ class Router:
             except RouteError as error:
                 notes.append(f"role {card.name} uses the sub-agents' model {subagent.label}: {error}")
         return PinnedRoutes(orchestrator=lead, subagent=subagent, roles=roles, notes=tuple(notes))
+
+    def require_access(self, routes: Iterable[Route], *, user_path: str | None) -> None:
+        """Raise ModelAccessDeniedError for the first of the routes that the caller may not use."""
+        for route in routes:
+            self._access.require(route, user_path=user_path)
 
     def judge_route(self, *, local_only: bool = False) -> Route | None:
         """Return the judge's route; None where no model judges.

@@ -66,7 +66,7 @@ def with_version(address: str, route: Route) -> str:
 def headers(route: Route, key: str | None) -> dict[str, str]:
     if key is None:
         return {}
-    return {"api-key": key} if route.provider == "azure" else {"authorization": f"Bearer {key}"}
+    return {"api-key": key} if route.vendor == "azure" else {"authorization": f"Bearer {key}"}
 
 
 def encode(request: ModelRequest, route: Route) -> JsonObject:
@@ -89,12 +89,12 @@ def encode(request: ModelRequest, route: Route) -> JsonObject:
 
 def _limit_name(route: Route) -> str:
     """OpenAI's reasoning models refuse `max_tokens`; other endpoints may know nothing newer."""
-    return "max_completion_tokens" if route.provider == "openai" and reasons(route.model) else "max_tokens"
+    return "max_completion_tokens" if route.vendor == "openai" and reasons(route.model) else "max_tokens"
 
 
 def _marks(request: ModelRequest, route: Route) -> frozenset[int]:
     """Return the messages to mark for the cache: only Anthropic's models behind OpenRouter need to be told."""
-    if route.provider != "openrouter" or not route.model.startswith("anthropic/"):
+    if route.vendor != "openrouter" or not route.model.startswith("anthropic/"):
         return frozenset()
     system = [i for i, message in enumerate(request.messages) if isinstance(message, SystemMessage) and message.text]
     return marked_messages(request) | frozenset(system[-1:])
@@ -127,11 +127,11 @@ def _assistant(message: AssistantMessage, route: Route) -> JsonObject:
 
 def _reasoning_back(message: AssistantMessage, route: Route) -> JsonObject:
     """Return the reasoning this provider wants back: OpenRouter its details, DeepSeek its text on tool turns."""
-    if route.provider == "openrouter":
+    if route.vendor == "openrouter":
         details = [item for item in message.reasoning if item.get("type") != _REASONING_TEXT]
         return {"reasoning_details": details} if details else {}
     texts = [text_of(item.get("text")) for item in message.reasoning if item.get("type") == _REASONING_TEXT]
-    return {_REASONING_TEXT: "".join(texts)} if texts and message.tool_requests and route.provider != "openai" else {}
+    return {_REASONING_TEXT: "".join(texts)} if texts and message.tool_requests and route.vendor != "openai" else {}
 
 
 def _tool_call(request: ToolRequest) -> JsonObject:

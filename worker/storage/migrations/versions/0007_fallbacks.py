@@ -12,3 +12,8 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("llm_usage", sa.Column("fallback_of", sa.Text(), nullable=True))
     op.add_column("llm_usage", sa.Column("fallback_reason", sa.String(60), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("llm_usage", "fallback_reason")
+    op.drop_column("llm_usage", "fallback_of")
