@@ -8,6 +8,7 @@ from tests.databases import sqlite_url as sqlite_url
 from tests.fakes import CollectingQueue, calls_tools
 from tests.llm_builders import bare_settings
 from worker import pipeline, spans
+from worker.current_models import CurrentModels
 from worker.domain.conversation import ModelAnswer
 from worker.domain.incident import IncidentEvent
 from worker.domain.states import Step
@@ -48,13 +49,17 @@ def build_services(url: str, model: Model, *, tracer: Tracer | None = None, **fi
     tracer = tracer or NullTracer()
     settings = settings_for(url, **fields)
     lease = timedelta(seconds=settings.rca_lease_s)
+    database = Database(settings.database, on_ended=spans.telling(tracer))
+    redactor = Redactor(settings.secrets)
+    models = CurrentModels(settings, database, redactor=redactor)
     return Services(
         settings=settings,
-        database=Database(settings.database, on_ended=spans.telling(tracer)),
+        database=database,
         heartbeat=Heartbeat(settings.database, lease=lease, every_s=settings.rca_heartbeat_s),
         model=model,
-        router=Router(settings),
-        redactor=Redactor(settings.secrets),
+        models=models,
+        router=Router(settings, source=models.get),
+        redactor=redactor,
         policy=Policy(),
         send=CollectingQueue(),
         destinations=find_destinations(settings),

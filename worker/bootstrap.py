@@ -8,6 +8,7 @@ from redis import Redis
 
 from worker import spans
 from worker.celery import LOCAL_REDIS, Sender, app
+from worker.current_models import CurrentModels, Signal
 from worker.domain.conversation import Confirm, ModelAnswer, ModelRequest, Route
 from worker.guardrails.policy import load_policy
 from worker.investigation.offline.analyst import OfflineAnalyst
@@ -48,15 +49,19 @@ def build_services(settings: Settings) -> Services:
     """Return the services of this process. Nothing is connected yet; the heartbeat starts with the worker."""
     lease = timedelta(seconds=settings.rca_lease_s)
     tracer = open_tracer(settings.otel_exporter_otlp_endpoint)
+    database = Database(settings.database, pool="main", on_ended=spans.telling(tracer))
+    redactor = Redactor(settings.secrets)
+    redis = _open_redis(settings)
+    models = CurrentModels(settings, database, signal=Signal(redis), redactor=redactor)
+    client = ProviderClient(settings, source=models.get, gate=SharedGate(redis))
     return Services(
         settings=settings,
-        database=Database(settings.database, pool="main", on_ended=spans.telling(tracer)),
+        database=database,
         heartbeat=Heartbeat(settings.database, lease=lease, every_s=settings.rca_heartbeat_s),
-        model=FallbackModel(
-            Models(offline=OfflineAnalyst(), providers=ProviderClient(settings, gate=_shared_gate(settings)))
-        ),
-        router=_build_router(settings),
-        redactor=Redactor(settings.secrets),
+        model=FallbackModel(Models(offline=OfflineAnalyst(), providers=client)),
+        models=models,
+        router=_build_router(settings, models),
+        redactor=redactor,
         policy=load_policy(settings.rca_policy_file),
         send=Sender(app),
         destinations=find_destinations(settings),
@@ -65,14 +70,15 @@ def build_services(settings: Settings) -> Services:
     )
 
 
-def _shared_gate(settings: Settings) -> SharedGate:
+def _open_redis(settings: Settings) -> Redis:
+    """Return the connection that calls and generations look into; nothing waits for it long."""
     url = settings.redis_url or LOCAL_REDIS
-    return SharedGate(Redis.from_url(url, socket_timeout=REDIS_S, socket_connect_timeout=REDIS_S))
+    return Redis.from_url(url, socket_timeout=REDIS_S, socket_connect_timeout=REDIS_S)
 
 
-def _build_router(settings: Settings) -> Router:
+def _build_router(settings: Settings, models: CurrentModels) -> Router:
     """Build the router, and say what it chose by itself and what it doubts."""
-    router = Router(settings)
+    router = Router(settings, source=models.get)
     for note in router.notes:
         log.info("model_chosen", note=note)
     for warning in router.warnings:

@@ -11,6 +11,7 @@ WorkerError
 │   └── StorageUnavailableError       no database, or no free connection
 ├── PermanentError                    again cannot help: the agent fails
 │   ├── ProviderAuthError             key missing, rejected, or without access
+│   │   └── ProviderCredentialMissingError   the key behind a route is gone
 │   ├── ProviderQuotaError            the account has no credit left
 │   ├── ModelNotFoundError
 │   ├── InvalidRequestError           the provider refused the request as sent
@@ -18,7 +19,6 @@ WorkerError
 │   ├── ContextOverflowError          the conversation no longer fits the window
 │   ├── RouteError                    a model name that leads nowhere
 │   │   └── ModelAccessDeniedError    a model that the caller may not use
-│   ├── CredentialMissingError        the key behind a route is gone
 │   ├── BudgetExceededError
 │   ├── DeliveryRefusedError          a destination will not take the report, however often it is sent
 │   └── MissingInputError             the incident names data that is not there
@@ -30,6 +30,7 @@ WorkerError
 ├── StepCancelledError                somebody asked for the end: nothing more of this step starts
 └── UserError                         somebody's input is wrong; the message says what to do
     ├── ConfigError                   a setting
+    ├── SealError                     what is stored sealed cannot be opened
     ├── EventError                    an incident event
     └── NotFoundError                 an id that names nothing
 
@@ -108,6 +109,10 @@ class ProviderAuthError(ProviderError, PermanentError):
     """The key is missing, rejected, or has no access to the model."""
 
 
+class ProviderCredentialMissingError(ProviderAuthError):
+    """The key behind a route is not there, or not there any more."""
+
+
 class ProviderQuotaError(ProviderError, PermanentError):
     """The account behind the key has no credit left."""
 
@@ -178,6 +183,10 @@ class UserError(WorkerError):
 
 class ConfigError(UserError):
     """A setting is missing or has a value it cannot have."""
+
+
+class SealError(UserError):
+    """Something stored was sealed with another seed, or was changed since."""
 
 
 class EventError(UserError):

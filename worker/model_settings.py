@@ -163,6 +163,17 @@ class ModelSettings(BaseSettings):
         " be asked for.",
     )
 
+    # Keys that are stored, and who manages models
+    aurora_secret_key: Key = Field(default=None, description="Seed that stored keys are sealed with; keep it stable.")
+    aurora_secret_key_previous: Key = Field(
+        default=None, description="The seed before, which still opens: for `rca secrets rotate`."
+    )
+    jwt_secret_key: Key = Field(default=None, description="The seed where AURORA_SECRET_KEY is unset.")
+    aurora_master_key: Key = Field(default=None, description="Bearer of `/admin/api/v1`, with every permission.")
+    keep_only_aliases_at_models_endpoint: bool = Field(
+        default=False, description="Whether `/v1/models` lists aliases alone; the models behind them stay usable."
+    )
+
     # Which model
     main_model: Text = Field(default=None, description="Model of follow-up questions, `provider/model`.")
     rca_model: Text = Field(default=None, description="Model of an investigation, `provider/model`.")

@@ -90,7 +90,7 @@ def _admit_one(services: Services) -> bool:
             return False
         investigation, event = found
         try:
-            routes = _routes(services, event)
+            routes = _routes(services, event, investigation.user_path)
         except RouteError as error:
             failed = InvestigationStatus.FAILED
             investigations.finish(session, investigation.id, failed, failure_class=error.reason, reason=str(error))
@@ -100,13 +100,18 @@ def _admit_one(services: Services) -> bool:
     return True
 
 
-def _routes(services: Services, event: IncidentEvent) -> Routes:
+def _routes(services: Services, event: IncidentEvent, user_path: str) -> Routes:
+    """Return the routes as they are now. Raises RouteError where there are none, or the path may not use them."""
+    generation = services.router.generation
     judge = services.router.judge_route(local_only=event.local_only)  # None: what no rule allows is denied
     cards = services.roles.cards.values()
     pinned = services.router.pinned(cards, named=event.model, local_only=event.local_only)
     if pinned is not None:
-        return Routes(pinned.orchestrator, judge, pinned)
-    return Routes(services.router.route(Role.RCA, named=event.model, local_only=event.local_only), judge)
+        services.router.require_access(pinned.all, user_path=user_path)
+        return Routes(pinned.orchestrator, judge, pinned, generation)
+    route = services.router.route(Role.RCA, named=event.model, local_only=event.local_only)
+    services.router.require_access([route], user_path=user_path)
+    return Routes(route, judge, generation=generation)
 
 
 def take_turn(services: Services, agent_id: str, turn_no: int) -> None:

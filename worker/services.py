@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
+from worker.current_models import CurrentModels
 from worker.domain.conversation import Model as Model
 from worker.guardrails.policy import Policy
 from worker.investigation.roles import Roles, load_roles
@@ -43,6 +44,7 @@ class Services:
     database: Database
     heartbeat: Heartbeat
     model: Model
+    models: CurrentModels
     router: Router
     redactor: Redactor
     policy: Policy

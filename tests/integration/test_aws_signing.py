@@ -21,6 +21,7 @@ from worker.errors import (
 )
 from worker.llm.aws_signing import KEPT_S, MAX_CLIENTS, AwsSigner
 from worker.llm.secrets import Credentials
+from worker.llm.standing import constant
 from worker.llm.transport import Request, Transport
 from worker.llm.wires.bedrock_converse import NAME, encode
 
@@ -216,7 +217,7 @@ def test_new_keys_in_awss_files_count_after_a_while(home: Path) -> None:
 def test_a_set_of_credentials_is_looked_up_one_value_a_line() -> None:
     settings = bare_settings(openai_api_key=KEY, anthropic_api_key="second", bedrock_profile="ops")
     with closing(Transport()) as transport:
-        find = Credentials(settings, transport).find
+        find = Credentials(constant(settings), transport).find
 
         assert find("env:OPENAI_API_KEY,ANTHROPIC_API_KEY") == f"{KEY}\nsecond"
         assert find("env:BEDROCK_PROFILE") == "ops"

@@ -21,6 +21,7 @@ from worker.domain.conversation import Route
 from worker.errors import ProviderAuthError, ProviderUnavailableError
 from worker.llm.client import ProviderClient
 from worker.llm.secrets import Credentials
+from worker.llm.standing import constant
 from worker.llm.transport import Transport
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -91,7 +92,7 @@ def account(server: TokenServer) -> str:
 
 
 def test_a_key_in_memory_signs_for_a_token_that_is_kept(server: TokenServer, transport: Transport) -> None:
-    credentials = Credentials(bare_settings(vertex_ai_service_account_json=account(server)), transport)
+    credentials = Credentials(constant(bare_settings(vertex_ai_service_account_json=account(server))), transport)
 
     tokens = [credentials.find("google:VERTEX_AI_SERVICE_ACCOUNT_JSON") for _ in range(2)]
 
@@ -102,7 +103,7 @@ def test_a_key_in_memory_signs_for_a_token_that_is_kept(server: TokenServer, tra
 
 def test_a_token_that_runs_out_is_renewed(server: TokenServer, transport: Transport) -> None:
     server.lives_s = 1
-    credentials = Credentials(bare_settings(vertex_ai_service_account_json=account(server)), transport)
+    credentials = Credentials(constant(bare_settings(vertex_ai_service_account_json=account(server))), transport)
 
     tokens = [credentials.find("google:VERTEX_AI_SERVICE_ACCOUNT_JSON") for _ in range(2)]
 
@@ -113,12 +114,12 @@ def test_a_key_in_a_file_is_taken_too(server: TokenServer, transport: Transport,
     (tmp_path / "key.json").write_text(account(server))
     settings = bare_settings(google_application_credentials=str(tmp_path / "key.json"))
 
-    assert Credentials(settings, transport).find("google:GOOGLE_APPLICATION_CREDENTIALS") == "token-1"
+    assert Credentials(constant(settings), transport).find("google:GOOGLE_APPLICATION_CREDENTIALS") == "token-1"
 
 
 def test_a_key_that_google_refuses_is_named_and_not_shown(server: TokenServer, transport: Transport) -> None:
     server.status = 400
-    credentials = Credentials(bare_settings(vertex_ai_service_account_json=account(server)), transport)
+    credentials = Credentials(constant(bare_settings(vertex_ai_service_account_json=account(server))), transport)
 
     with pytest.raises(ProviderAuthError, match="VERTEX_AI_SERVICE_ACCOUNT_JSON") as caught:
         credentials.find("google:VERTEX_AI_SERVICE_ACCOUNT_JSON")
@@ -132,11 +133,11 @@ def test_a_file_that_is_no_key_is_named(content: str, transport: Transport, tmp_
     settings = bare_settings(google_application_credentials=str(tmp_path / "key.json"))
 
     with pytest.raises(ProviderAuthError, match="GOOGLE_APPLICATION_CREDENTIALS"):
-        Credentials(settings, transport).find("google:GOOGLE_APPLICATION_CREDENTIALS")
+        Credentials(constant(settings), transport).find("google:GOOGLE_APPLICATION_CREDENTIALS")
 
 
 def test_a_token_server_that_is_away_is_tried_again_later(server: TokenServer, transport: Transport) -> None:
-    credentials = Credentials(bare_settings(vertex_ai_service_account_json=account(server)), transport)
+    credentials = Credentials(constant(bare_settings(vertex_ai_service_account_json=account(server))), transport)
     server.close()
 
     with pytest.raises(ProviderUnavailableError):

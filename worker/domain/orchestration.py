@@ -72,6 +72,10 @@ class PinnedRoutes(Frozen):
     roles: dict[str, Route] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    @property
+    def all(self) -> tuple[Route, ...]:
+        return (self.orchestrator, self.subagent, *self.roles.values())
+
     def of(self, role: str) -> Route:
         return self.roles.get(role, self.subagent)
 

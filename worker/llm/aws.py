@@ -3,10 +3,11 @@
 from worker.errors import ConfigError
 from worker.llm.accounts import CHAT, Account, Value
 from worker.llm.extras import require
-from worker.llm.secrets import AWS_DEFAULT
 from worker.settings import Settings
 
 NATIVE = "bedrock_converse"
+AWS_DEFAULT = "aws:default"
+"""The reference of what AWS's library finds by itself."""
 
 _REGIONS = ("bedrock_region", "aws_region", "aws_default_region")
 

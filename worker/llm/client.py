@@ -19,10 +19,10 @@ from worker.errors import (
     RouteError,
     TransientError,
 )
-from worker.llm.config_file import read_config_file
 from worker.llm.failures import SAMPLING, classify, malformed, refused_parameters, scrub, without
 from worker.llm.gate import Asking, End, Gate, Held, LocalGate, Ticket, Why
 from worker.llm.secrets import Credentials
+from worker.llm.standing import Source, constant
 from worker.llm.transport import Answered, Request, Transport
 from worker.llm.wires import WIRES, Signer, Wire
 from worker.llm.wires.reading import parse_json
@@ -73,17 +73,18 @@ class ProviderClient:
         self,
         settings: Settings,
         *,
+        source: Source | None = None,
         gate: Gate | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._settings = settings
         self._gate = gate or LocalGate(clock)
-        self._file = read_config_file(settings.rca_llm_config)
         self._clock = clock
         self._sleep = sleep
         self._transport = Transport()
-        self._credentials = Credentials(settings, self._transport)
+        self._source = source or constant(settings)
+        self._credentials = Credentials(self._source, self._transport)
         self._refused: dict[tuple[str, str], frozenset[str]] = {}
         self._signers: dict[str, Signer] = {}
 
@@ -142,7 +143,7 @@ class ProviderClient:
         return held
 
     def _asking(self, call: _Call) -> Asking:
-        limits = self._file.limits(call.route.provider, address=call.route.base_url)
+        limits = self._source().file.limits(call.route.provider, address=call.route.base_url)
         if limits.is_closed:
             raise ProviderQuotaError("RCA_LLM_CONFIG limits this account to 0; raise it to let requests through")
         is_counted = limits.tokens_per_minute is not None

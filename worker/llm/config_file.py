@@ -13,6 +13,8 @@ from worker.domain.conversation import Frozen, JsonObject
 from worker.errors import ConfigError
 
 USD = "USD"
+LITERAL = "literal"
+"""The scheme of references to keys that stand in the file itself."""
 Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Tokens = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -170,6 +172,15 @@ def _is_there(base_url: str | None, address: str | None) -> bool:
 
 def _root(url: str) -> str:
     return url.rstrip("/").removesuffix("/v1")
+
+
+def literal_keys(file: ConfigFile) -> dict[str, SecretStr]:
+    """Return the keys that stand in the file itself, by their owner."""
+    given = {name: entry.api_key for name, entry in file.content.providers.items()}
+    given |= {entry.name: entry.api_key for entry in file.content.llm.providers}
+    return {
+        owner: key for owner, key in given.items() if key and not key.get_secret_value().startswith(("env:", "vault:"))
+    }
 
 
 def read_config_file(path: Path | None) -> ConfigFile:

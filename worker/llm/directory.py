@@ -9,7 +9,7 @@ from worker.domain.model_state import Alias, ModelState
 from worker.errors import ConfigError, RouteError
 from worker.llm.access import one_name
 from worker.llm.catalogue import find_model
-from worker.llm.config_file import ConfigFile
+from worker.llm.config_file import ConfigFile, literal_keys
 from worker.llm.endpoints import (
     Endpoint,
     Profile,
@@ -17,7 +17,6 @@ from worker.llm.endpoints import (
     environment_lists,
     file_endpoints,
     file_profiles,
-    literal_keys,
 )
 
 DEFAULT = "default"

@@ -18,12 +18,11 @@ from worker.llm.accounts import (
     is_openai_api,
 )
 from worker.llm.azure import is_azure, read_resource
-from worker.llm.config_file import ConfigFile, ProviderEntry
+from worker.llm.config_file import LITERAL, ConfigFile, ProviderEntry
 from worker.llm.config_file import Profile as ProfileEntry
 from worker.llm.providers import PROVIDERS, Provider, find_provider
 from worker.settings import Settings, read_variable
 
-LITERAL = "literal"
 _DEFAULTS = {
     "openrouter": "https://openrouter.ai/api/v1",
     "openai": OPENAI_API,
@@ -167,15 +166,6 @@ def credential_ref(key: SecretStr | None, *, owner: str, origin: str) -> str | N
             raise ConfigError(f"{origin}: api_key: the variable {rest} is not set")
         return f"env:{rest}"
     return text if scheme == "vault" else f"{LITERAL}:{owner}"
-
-
-def literal_keys(file: ConfigFile) -> dict[str, SecretStr]:
-    """Return the keys that stand in the file itself, by their owner."""
-    given = {name: entry.api_key for name, entry in file.content.providers.items()}
-    given |= {entry.name: entry.api_key for entry in file.content.llm.providers}
-    return {
-        owner: key for owner, key in given.items() if key and not key.get_secret_value().startswith(("env:", "vault:"))
-    }
 
 
 # The environment's

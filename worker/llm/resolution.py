@@ -81,6 +81,10 @@ class Resolver:
             ) from error
         return replace(found, steps=(f"alias: {alias.name} leads nowhere ({error})", *found.steps))
 
+    def resolve_target(self, name: str) -> Resolved:
+        """Find who serves a name that is no alias. Raises RouteError."""
+        return self._resolve(name, None)
+
     def _resolve(self, name: str, at: Provider | None) -> Resolved:
         if profile := self.directory.profiles.get(name.strip()):
             return self._of_profile(name, profile)

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 from worker.domain.conversation import Price, Route
-from worker.domain.model_state import ModelState
 from worker.domain.orchestration import PinnedRoutes
 from worker.errors import ConfigError, RouteError
 from worker.llm.access import Access
@@ -14,7 +14,6 @@ from worker.llm.backends import AutoBackend, Probe, answers
 from worker.llm.catalogue import find_model
 from worker.llm.choices import Role as Role
 from worker.llm.choices import default_model
-from worker.llm.config_file import read_config_file
 from worker.llm.directory import build_directory
 from worker.llm.explanation import explain_name, explain_role
 from worker.llm.facts import Asked, find_facts
@@ -23,6 +22,7 @@ from worker.llm.providers import OFFLINE, Provider
 from worker.llm.resolution import Resolver
 from worker.llm.role_routes import RoleRoutes, build_role_routes, require_tools
 from worker.llm.routes import FREE, OWN, build_route
+from worker.llm.standing import Source, Standing, constant
 from worker.settings import Settings, read_environment
 
 
@@ -35,52 +35,74 @@ class RoleModel(Protocol):
     def model(self) -> str | None: ...
 
 
-class Router:
-    """Resolves names with one configuration. Building it raises ConfigError if that configuration cannot work.
+@dataclass(frozen=True)
+class _Built:
+    """What was made of one standing; `auto` is asked again and again, the rest stays."""
 
-    `state` is what operators have said meanwhile, `variables` where OPENAI_EAST_API_KEY and the like may stand;
-    `probe` says whether an address answers, for LLM_BACKEND=auto.
+    standing: Standing
+    auto: AutoBackend
+    access: Access
+    resolver: Resolver
+    roles: RoleRoutes
+
+
+class Router:
+    """Resolves names with what holds now. Building it raises ConfigError if that cannot work.
+
+    `source` says what holds, `variables` are where OPENAI_EAST_API_KEY and the like may stand; `probe` says whether an
+    address answers, for LLM_BACKEND=auto.
     """
 
     def __init__(
         self,
         settings: Settings,
         *,
-        state: ModelState | None = None,
+        source: Source | None = None,
         variables: Mapping[str, str] | None = None,
         probe: Probe = answers,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings, self._state = settings, state or ModelState()
-        self._access = Access(self._state.rules, is_open=settings.models_enabled_by_default)
+        self._source = source or constant(settings)
         self._variables = read_environment() if variables is None else variables
-        self._auto = AutoBackend(settings, probe=probe, clock=clock)
-        self._standing = self._build()
+        self._probe, self._clock = probe, clock
+        self._built = self._build(self._source())
 
-    def _build(self) -> tuple[Resolver, RoleRoutes]:
-        settings = self._settings
-        file = read_config_file(settings.rca_llm_config)
+    def _build(self, standing: Standing, auto: AutoBackend | None = None) -> _Built:
+        settings, state = standing.settings, standing.state
+        auto = auto or AutoBackend(settings, probe=self._probe, clock=self._clock)
         is_closed = settings.configured_provider_models_mode == "allowlist"
-        directory = build_directory(file, self._state, variables=self._variables, is_closed=is_closed)
-        resolver = Resolver(settings, choose_mode(settings, find_auto=self._auto.find), file, directory)
-        return resolver, build_role_routes(resolver)
+        directory = build_directory(standing.file, state, variables=self._variables, is_closed=is_closed)
+        resolver = Resolver(settings, choose_mode(settings, find_auto=auto.find), standing.file, directory)
+        access = Access(state.rules, is_open=settings.models_enabled_by_default)
+        return _Built(standing, auto, access, resolver, build_role_routes(resolver))
 
-    def _current(self) -> tuple[Resolver, RoleRoutes]:
-        """Return what holds now: with LLM_BACKEND=auto another server may have taken over."""
-        if choose_mode(self._settings, find_auto=self._auto.find) != self._standing[0].mode:
-            with suppress(ConfigError):  # the server that has taken over has no model: the former choice stays
-                self._standing = self._build()
-        return self._standing
+    def _current(self) -> _Built:
+        """Return what holds now: something was stored meanwhile, or with LLM_BACKEND=auto another server answers.
+
+        What cannot work is not taken: the former choice stays.
+        """
+        standing, built = self._source(), self._built
+        with suppress(ConfigError):
+            if standing is not built.standing:
+                self._built = self._build(standing)
+            elif choose_mode(standing.settings, find_auto=built.auto.find) != built.resolver.mode:
+                self._built = self._build(standing, built.auto)
+        return self._built
+
+    @property
+    def generation(self) -> int:
+        """The number of what operators have said that holds now."""
+        return self._current().standing.generation
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was chosen for the operator."""
-        return self._current()[1].notes
+        return self._current().roles.notes
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is better mended."""
-        return self._current()[1].warnings
+        return self._current().roles.warnings
 
     def route(self, role: Role, *, named: str | None = None, local_only: bool = False) -> Route:
         """Return the route of a role, or of the model somebody named.
@@ -92,7 +114,7 @@ class Router:
     def _find(self, role: Role, named: str | None) -> Route:
         if named and named.strip():
             return self._route(named, origin="named by the incident")
-        roles = self._current()[1]
+        roles = self._current().roles
         if role is Role.JUDGE:
             return roles.judge
         if role not in roles.agents:
@@ -105,7 +127,7 @@ class Router:
         `named` is the incident's model, for every role. A role whose own model cannot be used keeps that of the
         sub-agents, with a note. Raises RouteError where the lead or the sub-agents have no route that may be used.
         """
-        if not self._settings.orchestrator_enabled:
+        if not self._current().standing.settings.orchestrator_enabled:
             return None
         lead, subagent = (
             self.route(role, named=named, local_only=local_only) for role in (Role.ORCHESTRATOR, Role.SUBAGENT)
@@ -123,35 +145,40 @@ class Router:
                 notes.append(f"role {card.name} uses the sub-agents' model {subagent.label}: {error}")
         return PinnedRoutes(orchestrator=lead, subagent=subagent, roles=roles, notes=tuple(notes))
 
+    def require_target(self, name: str) -> None:
+        """Raise RouteError where a name, that of an alias left out, leads nowhere."""
+        self._current().resolver.resolve_target(name)
+
     def require_access(self, routes: Iterable[Route], *, user_path: str | None) -> None:
         """Raise ModelAccessDeniedError for the first of the routes that the caller may not use."""
+        access = self._current().access
         for route in routes:
-            self._access.require(route, user_path=user_path)
+            access.require(route, user_path=user_path)
 
     def judge_route(self, *, local_only: bool = False) -> Route | None:
         """Return the judge's route; None where no model judges.
 
         The offline analyst cannot, and one off this host may not where data must not leave it.
         """
-        judge = self._current()[1].judge
+        judge = self._current().roles.judge
         if judge.wire == OFFLINE.name or (local_only and judge.data_leaves_host):
             return None
         return _allowed(judge, local_only=local_only)
 
     def explain(self, name: str | None, *, role: Role = Role.RCA) -> list[str]:
         """List the steps from a name, or from a role, to its route, or to what is wrong with it, for people."""
-        resolver, roles = self._current()
+        resolver, roles = self._current().resolver, self._current().roles
         if name is not None:
             return explain_name(name, role, resolver)
         return explain_role(role, resolver, roles)
 
     def default_of(self, provider: Provider) -> Route:
         """Return the route of a provider's default model. Raises RouteError where it has none, or is not configured."""
-        named = default_model(provider, self._settings)
+        named = default_model(provider, self._current().standing.settings)
         name = named.name or provider.cheap
         if not name:
             raise RouteError(f"No model configured for {provider.name}. Set {provider.model_variable}.")
-        resolver = self._current()[0]
+        resolver = self._current().resolver
         return build_route(resolver.resolve(name, at=provider), resolver, origin=f"default of {provider.name}")
 
     def price(self, provider: str, model: str, *, booked_by: str | None = None) -> Price | None:
@@ -161,7 +188,8 @@ class Router:
         """
         own = next((why for why in (FREE, OWN) if booked_by and booked_by.startswith(why)), None)
         asked = Asked(provider, model, card=find_model(model), own_price=own)
-        return find_facts(asked, file=self._current()[0].file, settings=self._settings).price
+        resolver = self._current().resolver
+        return find_facts(asked, file=resolver.file, settings=resolver.settings).price
 
     def find(self, name: str) -> Route | None:
         """Return the route of a name; None where it leads nowhere."""
@@ -171,7 +199,7 @@ class Router:
             return None
 
     def _route(self, name: str, *, origin: str) -> Route:
-        resolver = self._current()[0]
+        resolver = self._current().resolver
         return build_route(resolver.resolve(name), resolver, origin=origin)
 
 

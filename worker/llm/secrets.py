@@ -6,22 +6,24 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from worker.errors import ProviderAuthError
+from worker.errors import ProviderAuthError, ProviderCredentialMissingError
+from worker.llm.aws import AWS_DEFAULT
+from worker.llm.config_file import LITERAL, literal_keys
+from worker.llm.standing import Source
 from worker.llm.transport import Transport
-from worker.settings import Settings
+from worker.settings import read_variable
 
 if TYPE_CHECKING:
     from worker.llm.google_tokens import GoogleTokens
 
-AWS_DEFAULT = "aws:default"
 _SENDABLE = re.compile(r"[!-~]+")
 
 
 class Credentials:
-    """Looks credentials up: keys in the settings, and tokens that Google's library gets for one."""
+    """Looks credentials up where they are now: a key that was changed or removed is so for the next call."""
 
-    def __init__(self, settings: Settings, transport: Transport) -> None:
-        self._settings = settings
+    def __init__(self, source: Source, transport: Transport) -> None:
+        self._source = source
         self._transport = transport
 
     def find(self, ref: str) -> str:
@@ -35,22 +37,32 @@ class Credentials:
             return ""
         if scheme == "google":
             return self._google.token(names)
+        if scheme == LITERAL:
+            return _value(f"the key of {names} in RCA_LLM_CONFIG", literal_keys(self._source().file).get(names))
         if scheme != "env":
             raise ProviderAuthError(f"the credential reference {scheme}: is not understood; use env:VARIABLE")
-        return "\n".join(_value(name, getattr(self._settings, name.lower(), None)) for name in names.split(","))
+        return "\n".join(_value(name, self._variable(name)) for name in names.split(","))
+
+    def _variable(self, name: str) -> object:
+        """Return what a variable holds: one of ours with what is stored, or one that the operator's file names."""
+        settings = self._source().settings
+        if name.lower() in type(settings).model_fields:
+            return getattr(settings, name.lower())
+        value = read_variable(name)
+        return SecretStr(value) if value else None
 
     @cached_property
     def _google(self) -> "GoogleTokens":
         from worker.llm.google_tokens import GoogleTokens  # noqa: PLC0415  # an extra: only Vertex AI wants it
 
-        return GoogleTokens(self._settings, self._transport)
+        return GoogleTokens(self._source().settings, self._transport)
 
 
 def _value(name: str, value: object) -> str:
     if isinstance(value, str) and name.endswith("_PROFILE"):
         return value  # it leads to keys and is none
     if not isinstance(value, SecretStr):
-        raise ProviderAuthError(f"{name} is not set; set it to the provider's key")
+        raise ProviderCredentialMissingError(f"{name} is not set; set it to the provider's key")
     key = value.get_secret_value()
     # Checked here because the HTTP library quotes a bad header, key and all, in its own error.
     if not _SENDABLE.fullmatch(key):

@@ -123,12 +123,20 @@ class Redactor:
     def __init__(self, known_secrets: Iterable[str] = (), *, key: bytes | None = None) -> None:
         known = sorted({s for s in known_secrets if len(s) >= MIN_SECRET_CHARS}, key=lambda s: (-len(s), s))
         self._key = key or hashlib.sha256("\0".join(["redaction", *known]).encode()).digest()
-        self._originals = {form: secret for secret in known for form in _forms(secret)}
-        longest_first = sorted(self._originals, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+        self._originals: dict[str, str] = {}
+        self._known: re.Pattern[str] | None = None
+        self.learn(known)
         self._rules = tuple(
             _Rule(re.compile(p, re.MULTILINE), self._replacer(kind), frozenset(_HINTS[kind])) for kind, p in _PATTERNS
         )
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Know these secrets from now on too."""
+        new = {form: s for s in secrets if len(s) >= MIN_SECRET_CHARS for form in _forms(s)}
+        if new.keys() <= self._originals.keys():
+            return
+        self._originals = self._originals | new
+        self._known = re.compile("|".join(map(re.escape, sorted(self._originals, key=len, reverse=True))))
 
     def scrub(self, text: str) -> str:
         """Return the text without its secrets."""

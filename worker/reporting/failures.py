@@ -2,6 +2,8 @@
 
 _FIXES = {
     "provider_auth": "check the provider's key and that its account may use the model (`rca llm routes`), then retry",
+    "provider_credential_missing": "the provider's key is gone: store it again, or name another model; then retry",
+    "model_access_denied": "a rule keeps this model from the incident's user_path: change it, or name another; retry",
     "provider_quota": "the provider's account has no credit left: top it up, or set {model} to another model; retry",
     "provider_unavailable": "the provider was down: retry when it answers, or set {model} to another model first",
     "provider_rate_limited": "the provider kept refusing: retry later, or lower RCA_MAX_RUNNING",

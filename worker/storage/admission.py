@@ -24,12 +24,14 @@ from worker.storage.tables import AgentRow, IncidentRow, InvestigationRow
 class Routes:
     """Where an agent's calls go: its own, and its judge's (None: no judge).
 
-    `pinned` are all routes of an investigation with sub-agents; None where one agent investigates.
+    `pinned` are all routes of an investigation with sub-agents; None where one agent investigates. `generation` is the
+    one they were made of.
     """
 
     model: Route
     judge: Route | None
     pinned: PinnedRoutes | None = None
+    generation: int = 0
 
 
 MayRun = Callable[[Session, InvestigationRow], bool]
@@ -62,6 +64,7 @@ def admit(session: Session, row: InvestigationRow, routes: Routes, *, limits: Li
     row.status, row.admitted_at = InvestigationStatus.RUNNING, now
     row.limits = asdict(limits)
     row.deadline_at = now + timedelta(seconds=limits.max_seconds)
+    row.llm_generation = routes.generation
     row.routes = routes.pinned.model_dump(mode="json") if routes.pinned else None
     kind = AgentKind.LEAD if routes.pinned else AgentKind.SINGLE
     agent = AgentRow(

@@ -29,6 +29,7 @@ INSIST_PAUSE_S = (0.1, 1.0)
 """Shortest and longest wait before a transaction is tried again while the database is away."""
 
 T = TypeVar("T")
+_READING = "rca_reading"
 READ_ONLY = "25006"
 """PostgreSQL's code for a write where none is allowed."""
 IDLE_MS = 8000
@@ -44,7 +45,8 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_immediate(connection: Any) -> None:
     """Take the write lock first: a transaction that turns from reading to writing cannot wait for it."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    is_reading = connection.get_execution_options().get(_READING)
+    connection.exec_driver_sql("BEGIN" if is_reading else "BEGIN IMMEDIATE")
 
 
 def _sqlite_engine(url: str, pool_size: int) -> Engine:
@@ -113,6 +115,7 @@ class Database:
             event.listen(self.engine, "connect", _bound_waits)
             event.listen(self.engine, "handle_error", _leave_reader)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._readers = sessionmaker(self.engine.execution_options(**{_READING: True}), expire_on_commit=False)
         self._on_ended = on_ended
 
     @property
@@ -135,6 +138,15 @@ class Database:
             self._outages.succeeded(began_s=began_s)
         for ended in endings.of_transaction(session):
             self._on_ended(ended)
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Hand out a session that only reads, and waits for no writer, not even one of this thread.
+
+        Raises `StorageUnavailableError` when there is no database.
+        """
+        with _mapped_errors(), self._readers.begin() as session:
+            yield session
 
     def insist(self, work: Callable[[Session], T], *, for_s: float) -> T:
         """Run `work` in a transaction, again and again while the database is away, for so many seconds.

@@ -102,6 +102,7 @@ class InvestigationRow(Base):
     cancel_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     limits: Mapped[dict[str, Any] | None] = mapped_column(Json)
     routes: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    llm_generation: Mapped[int | None] = mapped_column(Integer)
 
 
 class AgentRow(Base):

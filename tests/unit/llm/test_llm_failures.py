@@ -24,6 +24,7 @@ from worker.llm.client import retry_after_s
 from worker.llm.failures import classify, read_refusal, refused_parameters, scrub
 from worker.llm.prices import cost_usd
 from worker.llm.secrets import Credentials
+from worker.llm.standing import constant
 from worker.llm.transport import Transport
 
 
@@ -129,7 +130,7 @@ def test_no_retry_after_is_too_odd(value: str) -> None:
 
 def found(ref: str, **given: Any) -> str:
     with closing(Transport()) as transport:
-        return Credentials(bare_settings(**given), transport).find(ref)
+        return Credentials(constant(bare_settings(**given)), transport).find(ref)
 
 
 def test_a_key_is_found_by_its_variable() -> None:

@@ -11,6 +11,7 @@ from worker.domain.model_state import AccessRule, Alias, ModelState
 from worker.errors import ConfigError, ModelAccessDeniedError, RouteError
 from worker.llm.access import Access
 from worker.llm.routing import Role, Router
+from worker.llm.standing import read_standing
 
 AEGIS = """
 llm:
@@ -78,7 +79,8 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         file = tmp_path / "llm.yaml"
         file.write_text(text)
         settings = bare_settings(rca_llm_config=file, **given)
-        return Router(settings, state=state, variables=variables or {})
+        standing = read_standing(settings, state)
+        return Router(settings, source=lambda: standing, variables=variables or {})
 
     return make
 
@@ -291,8 +293,8 @@ def test_5_6_documented_names_are_no_endpoint_and_the_longest_provider_wins(buil
     reserved = {"GOOGLE_AI_API_KEY": "k", "LLM_ANTHROPIC_API_KEY": "k", "OPENAI_API_KEY": "k"}
     longest = {"OPENAI_COMPATIBLE_EU_BASE_URL": "http://eu/v1"}
 
-    assert build(variables=reserved)._current()[0].directory.endpoints == {}
-    (endpoint,) = build(variables=longest)._current()[0].directory.endpoints.values()
+    assert build(variables=reserved)._current().resolver.directory.endpoints == {}
+    (endpoint,) = build(variables=longest)._current().resolver.directory.endpoints.values()
     assert (endpoint.name, endpoint.kind.name) == ("openai-compatible-eu", "openai-compatible")
 
 
@@ -305,7 +307,7 @@ def test_5_6_an_allowlist_is_all_that_may_be_asked_for(build: Any) -> None:
     variables = {"OPENAI_MODELS": " gpt-4o, ,gpt-4.1 ,gpt-4o "}
     closed = build(variables=variables, configured_provider_models_mode="ALLOWLIST", **KEYS)
 
-    assert closed._current()[0].directory.lists == {"openai": ("gpt-4o", "gpt-4.1")}
+    assert closed._current().resolver.directory.lists == {"openai": ("gpt-4o", "gpt-4.1")}
     assert named(closed, "openai/gpt-4o").model == "gpt-4o"
     assert named(closed, "anthropic/claude-haiku-4.5").provider == "anthropic"  # no list, no limit
     with pytest.raises(RouteError, match=r"openai/gpt-5.4 is not among .* name one of these: gpt-4o, gpt-4.1"):

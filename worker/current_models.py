@@ -1,0 +1,143 @@
+"""The models as they are configured now, in this process: one generation at a time, followed within a second.
+
+A change writes the next generation into the database and its number into Redis. Each process looks there, a few times
+a second at the most and only when somebody asks; while Redis is away it looks into the database every few seconds.
+What cannot work is not taken: the generation before serves on, and the log says why.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+import structlog
+from pydantic import SecretStr
+from redis import Redis
+from redis.exceptions import RedisError
+
+from worker.domain.model_state import ModelState
+from worker.errors import ConfigError, SealError, StorageUnavailableError
+from worker.llm.routing import Router
+from worker.llm.sealing import Seals
+from worker.llm.standing import Standing, read_standing
+from worker.ops.redaction import Redactor
+from worker.settings import Settings
+from worker.storage import generations, provider_keys
+from worker.storage.database import Database
+
+log = structlog.get_logger()
+
+KEY = "rca:llm:generation"
+LOOK_EVERY_S = 0.25
+POLL_EVERY_S = 2.0
+"""How often the database is asked where Redis says nothing."""
+
+
+class Signal:
+    """The number of the newest generation, told through Redis."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def tell(self, generation: int) -> None:
+        """Let every process know. Where Redis is away they find out by themselves."""
+        try:
+            self._redis.set(KEY, generation)
+        except RedisError as error:
+            log.info("generation_untold", generation=generation, error=type(error).__name__)
+
+    def hear(self) -> int | None:
+        """Return the number; None where Redis is away or has forgotten it."""
+        try:
+            told = self._redis.get(KEY)
+        except RedisError:
+            return None
+        return int(told) if told else None
+
+
+class CurrentModels:
+    """Safe to share between threads: one of them looks, the others go on with what is known."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        *,
+        signal: Signal | None = None,
+        redactor: Redactor | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings, self._database, self._signal = settings, database, signal
+        self._redactor, self._clock = redactor, clock
+        self._seals = Seals(settings)
+        self._standing = read_standing(settings)
+        self._refused = 0
+        self._looks_at = self._polls_at = 0.0
+        self._looking = threading.Lock()
+
+    def get(self) -> Standing:
+        """Return what holds now, as far as this process can know."""
+        if self._clock() >= self._looks_at and self._looking.acquire(blocking=False):
+            try:
+                self._look()
+                self._looks_at = self._clock() + LOOK_EVERY_S
+            finally:
+                self._looking.release()
+        return self._standing
+
+    @property
+    def generation(self) -> int:
+        return self._standing.generation
+
+    def tell(self, generation: int) -> None:
+        """Let the other processes know of a generation that was just made."""
+        if self._signal:
+            self._signal.tell(generation)
+
+    def refresh(self) -> Standing:
+        """Look now, for whoever has just made a change."""
+        with self._looking:
+            self._polls_at = 0.0
+            self._look()
+        return self._standing
+
+    def _look(self) -> None:
+        heard = self._signal.hear() if self._signal else None
+        if heard == self._standing.generation or (heard is not None and heard == self._refused):
+            return
+        if heard is None and self._clock() < self._polls_at:
+            return
+        self._polls_at = self._clock() + POLL_EVERY_S
+        try:
+            with self._database.reading() as session:
+                state = generations.read_newest(session)
+                sealed = provider_keys.all_keys(session)
+        except StorageUnavailableError:
+            return
+        if heard is None and self._signal and state.generation:
+            self._signal.tell(state.generation)
+        if state.generation not in {self._standing.generation, self._refused}:
+            self._take(state, sealed)
+
+    def _take(self, state: ModelState, sealed: list[provider_keys.SealedKey]) -> None:
+        keys = self.open_keys(sealed)
+        if self._redactor:
+            self._redactor.learn(key.get_secret_value() for key in keys.values())
+        try:
+            standing = read_standing(self._settings, state, keys)
+            Router(standing.settings, source=lambda: standing)
+        except ConfigError as error:
+            self._refused = state.generation
+            log.warning("generation_refused", generation=state.generation, serving=self.generation, error=str(error))
+            return
+        self._standing = standing
+        log.info("generation_taken", generation=state.generation)
+
+    def open_keys(self, sealed: list[provider_keys.SealedKey]) -> Mapping[str, SecretStr]:
+        """Return the stored keys; one that cannot be opened is left out, and said."""
+        keys = {}
+        for key in sealed:
+            try:
+                keys[key.provider] = SecretStr(self._seals.open(key.sealed, key.seed_id))
+            except (SealError, ConfigError) as error:
+                log.warning("key_not_opened", provider=key.provider, error=str(error))
+        return keys
