@@ -1,10 +1,13 @@
 """The composition root: settings become services, once per process and after any fork."""
 
 import threading
+from contextlib import ExitStack
 from datetime import timedelta
 
 import structlog
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from worker import spans
 from worker.celery import LOCAL_REDIS, Sender, app
@@ -18,7 +21,7 @@ from worker.llm.fallback import FallbackModel
 from worker.llm.routing import Router
 from worker.llm.shared_gate import SharedGate
 from worker.ops.redaction import Redactor
-from worker.ops.tracing import open_tracer
+from worker.ops.tracing import Tracer, open_tracer
 from worker.reporting.destinations.configured import find_destinations
 from worker.services import Model, Services
 from worker.settings import Settings, load_settings
@@ -46,18 +49,30 @@ class Models:
 
 
 def build_services(settings: Settings) -> Services:
-    """Return the services of this process. Nothing is connected yet; the heartbeat starts with the worker."""
-    lease = timedelta(seconds=settings.rca_lease_s)
+    """Return the services of this process; the heartbeat starts with the worker.
+
+    Raises ConfigError where the configuration, with what is stored, cannot work.
+    """
     tracer = open_tracer(settings.otel_exporter_otlp_endpoint)
     database = Database(settings.database, pool="main", on_ended=spans.telling(tracer))
+    with ExitStack() as undone:  # where the configuration cannot work
+        undone.callback(database.close)
+        services = _put_together(settings, database, tracer)
+        undone.pop_all()
+    return services
+
+
+def _put_together(settings: Settings, database: Database, tracer: Tracer) -> Services:
     redactor = Redactor(settings.secrets)
     redis = _open_redis(settings)
     models = CurrentModels(settings, database, signal=Signal(redis), redactor=redactor)
-    client = ProviderClient(settings, source=models.get, gate=SharedGate(redis))
+    client = ProviderClient(settings, source=models.latest, gate=SharedGate(redis))
     return Services(
         settings=settings,
         database=database,
-        heartbeat=Heartbeat(settings.database, lease=lease, every_s=settings.rca_heartbeat_s),
+        heartbeat=Heartbeat(
+            settings.database, lease=timedelta(seconds=settings.rca_lease_s), every_s=settings.rca_heartbeat_s
+        ),
         model=FallbackModel(Models(offline=OfflineAnalyst(), providers=client)),
         models=models,
         router=_build_router(settings, models),
@@ -73,7 +88,7 @@ def build_services(settings: Settings) -> Services:
 def _open_redis(settings: Settings) -> Redis:
     """Return the connection that calls and generations look into; nothing waits for it long."""
     url = settings.redis_url or LOCAL_REDIS
-    return Redis.from_url(url, socket_timeout=REDIS_S, socket_connect_timeout=REDIS_S)
+    return Redis.from_url(url, socket_timeout=REDIS_S, socket_connect_timeout=REDIS_S, retry=Retry(NoBackoff(), 0))
 
 
 def _build_router(settings: Settings, models: CurrentModels) -> Router:

@@ -2,23 +2,26 @@
 
 A change writes the next generation into the database and its number into Redis. Each process looks there, a few times
 a second at the most and only when somebody asks; while Redis is away it looks into the database every few seconds.
-What cannot work is not taken: the generation before serves on, and the log says why.
+What cannot work is not taken for new investigations: the generation before serves on, and the log says why. But keys
+are always the newest: one that was removed is gone, whatever else that breaks.
 """
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import structlog
 from pydantic import SecretStr
 from redis import Redis
 from redis.exceptions import RedisError
+from sqlalchemy.exc import ProgrammingError
 
 from worker.domain.model_state import ModelState
-from worker.errors import ConfigError, SealError, StorageUnavailableError
+from worker.errors import ConfigError, ProviderError, SealError, StorageUnavailableError
 from worker.llm.routing import Router
 from worker.llm.sealing import Seals
-from worker.llm.standing import Standing, read_standing
+from worker.llm.standing import Standing, StoredKeys, read_standing
+from worker.llm.vault import Vault
 from worker.ops.redaction import Redactor
 from worker.settings import Settings
 from worker.storage import generations, provider_keys
@@ -35,8 +38,9 @@ POLL_EVERY_S = 2.0
 class Signal:
     """The number of the newest generation, told through Redis."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, redis: Redis, clock: Callable[[], float] = time.monotonic) -> None:
+        self._redis, self._clock = redis, clock
+        self._away_until = 0.0
 
     def tell(self, generation: int) -> None:
         """Let every process know. Where Redis is away they find out by themselves."""
@@ -47,9 +51,12 @@ class Signal:
 
     def hear(self) -> int | None:
         """Return the number; None where Redis is away or has forgotten it."""
+        if self._clock() < self._away_until:
+            return None
         try:
             told = self._redis.get(KEY)
         except RedisError:
+            self._away_until = self._clock() + POLL_EVERY_S
             return None
         return int(told) if told else None
 
@@ -69,20 +76,30 @@ class CurrentModels:
         self._settings, self._database, self._signal = settings, database, signal
         self._redactor, self._clock = redactor, clock
         self._seals = Seals(settings)
-        self._standing = read_standing(settings)
+        self.vault = Vault(settings)
+        self._in_vault: dict[str, str] = {}
+        self._standing = self._latest = read_standing(settings)
         self._refused = 0
         self._looks_at = self._polls_at = 0.0
         self._looking = threading.Lock()
 
     def get(self) -> Standing:
-        """Return what holds now, as far as this process can know."""
+        """Return what holds now for new investigations, as far as this process can know."""
+        self._keep_up()
+        return self._standing
+
+    def latest(self) -> Standing:
+        """Return the newest there is, whether or not new investigations could work with it: for keys and limits."""
+        self._keep_up()
+        return self._latest
+
+    def _keep_up(self) -> None:
         if self._clock() >= self._looks_at and self._looking.acquire(blocking=False):
             try:
                 self._look()
                 self._looks_at = self._clock() + LOOK_EVERY_S
             finally:
                 self._looking.release()
-        return self._standing
 
     @property
     def generation(self) -> int:
@@ -111,7 +128,7 @@ class CurrentModels:
             with self._database.reading() as session:
                 state = generations.read_newest(session)
                 sealed = provider_keys.all_keys(session)
-        except StorageUnavailableError:
+        except (StorageUnavailableError, ProgrammingError):  # the latter: before the tables are there
             return
         if heard is None and self._signal and state.generation:
             self._signal.tell(state.generation)
@@ -121,9 +138,9 @@ class CurrentModels:
     def _take(self, state: ModelState, sealed: list[provider_keys.SealedKey]) -> None:
         keys = self.open_keys(sealed)
         if self._redactor:
-            self._redactor.learn(key.get_secret_value() for key in keys.values())
+            self._redactor.learn(key.get_secret_value() for key in keys.values.values())
         try:
-            standing = read_standing(self._settings, state, keys)
+            standing = self._latest = read_standing(self._settings, state, keys)
             Router(standing.settings, source=lambda: standing)
         except ConfigError as error:
             self._refused = state.generation
@@ -132,12 +149,24 @@ class CurrentModels:
         self._standing = standing
         log.info("generation_taken", generation=state.generation)
 
-    def open_keys(self, sealed: list[provider_keys.SealedKey]) -> Mapping[str, SecretStr]:
-        """Return the stored keys; one that cannot be opened is left out, and said."""
-        keys = {}
+    def open_keys(self, sealed: list[provider_keys.SealedKey]) -> StoredKeys:
+        """Return the stored keys, those in Vault before those in the database; one that cannot be opened is said."""
+        values, sources = {}, {}
         for key in sealed:
             try:
-                keys[key.provider] = SecretStr(self._seals.open(key.sealed, key.seed_id))
+                values[key.provider] = SecretStr(self._seals.open(key.sealed, key.seed_id))
+                sources[key.provider] = "database"
             except (SealError, ConfigError) as error:
                 log.warning("key_not_opened", provider=key.provider, error=str(error))
-        return keys
+        for provider, value in self._read_vault().items():
+            values[provider], sources[provider] = SecretStr(value), "vault"
+        return StoredKeys(values, sources)
+
+    def _read_vault(self) -> dict[str, str]:
+        """Return the keys in Vault; while it is away, those it held when it last answered."""
+        if self.vault.is_configured:
+            try:
+                self._in_vault = self.vault.keys()
+            except ProviderError as error:
+                log.warning("vault_not_read", error=str(error))
+        return self._in_vault

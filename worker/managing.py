@@ -4,6 +4,7 @@ What would leave the configuration unable to work is refused, and nothing of it 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
@@ -25,6 +26,10 @@ from worker.storage.provider_keys import SealedKey, last4_of
 Apply = Callable[[ModelState], ModelState]
 UNCHANGED: Any = object()
 """Stands for a field that was left out, where null means to clear it."""
+
+
+def _nothing(_session: Session) -> None:
+    """Do nothing beside the change."""
 
 
 # Aliases
@@ -164,29 +169,37 @@ def put_backend(
     return next(b for b in state.backends if b.provider == name), warning
 
 
-def put_key(services: Services, actor: str, provider: str, key: str) -> SealedKey:
-    """Store a provider's key, sealed. Raises UserError for a blank one, or a provider that takes none."""
+def put_key(services: Services, actor: str, provider: str, key: str) -> None:
+    """Store a provider's key: in Vault where that is configured, else sealed in the database.
+
+    Raises UserError for a blank one, or a provider that takes none; ProviderError where Vault fails.
+    """
     name, text = _require_keyed(provider).name, key.strip()
     if not text:
         raise UserError("api_key is blank; send the provider's key")
-    sealed, seed_id = Seals(services.settings).seal(text)
-    stored = SealedKey(name, sealed, seed_id, last4_of(text))
     services.redactor.learn([text])
-    act = Act(actor, "key.put", name, {"last4": stored.last4})
-    _change(services, act, lambda state: state, beside=lambda session: provider_keys.put(session, stored))
-    return stored
+    vault, beside = services.models.vault, _nothing
+    if vault.is_configured:
+        vault.put(name, text)
+    else:
+        sealed, seed_id = Seals(services.settings).seal(text)
+        beside = partial(provider_keys.put, key=SealedKey(name, sealed, seed_id))
+    act = Act(
+        actor, "key.put", name, {"last4": last4_of(text), "where": "vault" if vault.is_configured else "database"}
+    )
+    _change(services, act, lambda state: state, beside=beside)
 
 
-def delete_key(services: Services, actor: str, provider: str) -> bool:
-    """Take a stored key away; a variable's counts then. Says whether there was one."""
+def delete_key(services: Services, actor: str, provider: str) -> None:
+    """Take a stored key away, from Vault and from the database; a variable's counts then.
+
+    Raises UserError for a provider that takes none, ProviderError where Vault fails.
+    """
     name = _require_keyed(provider).name
-    found: list[bool] = []
-
-    def remove(session: Session) -> None:
-        found.append(provider_keys.remove(session, name))
-
-    _change(services, Act(actor, "key.delete", name), lambda state: state, beside=remove)
-    return found[0]
+    if services.models.vault.is_configured:
+        services.models.vault.remove(name)
+    remove = partial(provider_keys.remove, provider=name)
+    _change(services, Act(actor, "key.delete", name), lambda state: state, beside=remove, is_urgent=True)
 
 
 def rotate_keys(services: Services, actor: str) -> int:
@@ -231,14 +244,20 @@ def _shorter(left: tuple[Any, ...], before: tuple[Any, ...], otherwise: str) -> 
 
 
 def _change(
-    services: Services, act: Act, apply: Apply, *, beside: Callable[[Session], None] = lambda _: None
+    services: Services,
+    act: Act,
+    apply: Apply,
+    *,
+    beside: Callable[[Session], object] = _nothing,
+    is_urgent: bool = False,
 ) -> ModelState:
-    """Make the change, if what comes of it can work; say a refusal in the chain too."""
+    """Make the change, if what comes of it can work or it cannot wait; say a refusal in the chain too."""
     try:
         with services.database.transaction() as session:
             state = generations.change(session, act, apply)
             beside(session)
-            _require_working(services, session, state)
+            if not is_urgent:
+                _require_working(services, session, state)
     except UserError as error:
         with services.database.transaction() as session:
             refused = Act(act.actor, act.action, act.subject, {"reason": str(error)[:500]}, outcome=audit.REFUSED)
@@ -259,14 +278,8 @@ def _require_working(services: Services, session: Session, state: ModelState) ->
         raise UserError(f"it would not work: {error}") from error
 
 
-def stored_keys(services: Services) -> dict[str, SealedKey]:
-    """Return what is stored of each provider's key, by its name."""
-    with services.database.transaction() as session:
-        return {key.provider: key for key in provider_keys.all_keys(session)}
-
-
-def has_key(services: Services, provider: Provider) -> SecretStr | None:
+def current_key(services: Services, provider: Provider) -> SecretStr | None:
     """Return the key that counts now, stored or a variable's."""
     field = KEY_FIELDS.get(provider.name)
-    value: SecretStr | None = getattr(services.models.get().settings, field) if field else None
+    value: SecretStr | None = getattr(services.models.latest().settings, field) if field else None
     return value

@@ -169,6 +169,10 @@ class ModelSettings(BaseSettings):
         default=None, description="The seed before, which still opens: for `rca secrets rotate`."
     )
     jwt_secret_key: Key = Field(default=None, description="The seed where AURORA_SECRET_KEY is unset.")
+    vault_addr: OwnAddress = Field(default=None, description="Vault or OpenBao; keys are stored there, not here.")
+    vault_token: Key = Field(default=None, description="Its token.")
+    vault_llm_mount: str = Field(default="aurorasoc", description="KV version 2 mount of the providers' keys.")
+    vault_llm_path: str = Field(default="llm-providers", description="Path below it, one secret for each provider.")
     aurora_master_key: Key = Field(default=None, description="Bearer of `/admin/api/v1`, with every permission.")
     keep_only_aliases_at_models_endpoint: bool = Field(
         default=False, description="Whether `/v1/models` lists aliases alone; the models behind them stay usable."

@@ -9,9 +9,9 @@ from typing import Any
 import click
 from pydantic import SecretStr
 
+from worker.cli.managed import find_router
 from worker.errors import ConfigError
 from worker.investigation.roles import load_roles
-from worker.llm.routing import Router
 from worker.model_settings import ModelSettings
 from worker.ops.health import Check, CheckStatus, check_folder, render_check, worst
 from worker.ops.tracing import open_tracer
@@ -158,7 +158,7 @@ def _check_budgets(settings: Settings) -> Iterator[Check]:
 
 def _check_models(settings: Settings) -> Iterator[Check]:
     try:
-        warnings = Router(settings).warnings
+        warnings = find_router(settings).warnings
     except ConfigError as error:
         yield Check.fail("models", str(error))
         return
@@ -179,7 +179,7 @@ def look_at_roles(settings: Settings) -> Iterator[Check]:
     for problem in roles.problems:
         yield Check.fail("roles", problem, fix="mend it: until then it is skipped")
     try:
-        router = Router(settings)
+        router = find_router(settings)
     except ConfigError:
         return  # said where models are looked at
     for card in roles.cards.values():

@@ -13,11 +13,12 @@ from worker.cli.doctor_providers import call_providers, look_at_providers
 from worker.cli.doctor_redis import look_at_redis
 from worker.cli.doctor_storage import look_at_storage
 from worker.cli.llm import describe_route
+from worker.cli.managed import find_router
 from worker.cli.system import find_settings
 from worker.cli.upfile import read_up_file
 from worker.errors import ConfigError, UserError
 from worker.guardrails.policy import load_policy
-from worker.llm.routing import Role, Router
+from worker.llm.routing import Role
 from worker.ops.health import Check, CheckStatus, check_folder, render_check, worst
 from worker.settings import Settings, find_problems
 
@@ -78,7 +79,7 @@ def look_at_home(settings: Settings) -> Iterator[Check]:
 def look_at_models(settings: Settings) -> Iterator[Check]:
     """Say which models are used and why; nothing is asked of them."""
     try:
-        router = Router(settings)
+        router = find_router(settings)
     except ConfigError as error:
         yield Check.fail("models", str(error), fix="mend the setting; `rca llm explain NAME` shows where a name leads")
         return

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 from worker.cli.llm import call_once, describe_account
+from worker.cli.managed import find_router
 from worker.domain.conversation import Route
 from worker.errors import ConfigError, WorkerError
 from worker.llm.accounts import Account
@@ -34,7 +35,7 @@ def fetch(url: str) -> bytes | None:
 def look_at_providers(settings: Settings, *, get: Fetch = fetch) -> Iterator[Check]:
     """Yield what is known of each provider that is configured; servers of one's own are asked whether they are up."""
     try:
-        router = Router(settings)
+        router = find_router(settings)
     except ConfigError:
         return  # said where models are looked at
     used = {(route.provider, route.model) for route in _routes(router, settings)}
@@ -52,7 +53,7 @@ def look_at_providers(settings: Settings, *, get: Fetch = fetch) -> Iterator[Che
 def call_providers(settings: Settings) -> Iterator[Check]:
     """Call the default model of each configured provider once, with a few tokens, and yield what came of it."""
     try:
-        router = Router(settings)
+        router = find_router(settings)
     except ConfigError:
         return  # said where models are looked at
     for provider in PROVIDERS.values():

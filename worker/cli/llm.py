@@ -2,11 +2,17 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from pathlib import Path
 
 import click
 
+from worker import managing
+from worker.cli.aliases import access, alias
+from worker.cli.managed import actor, find_router, find_standing, open_services
 from worker.cli.system import open_redis
+from worker.cli.tokens import UserPath
 from worker.domain.conversation import ModelRequest, Route, UserMessage
+from worker.errors import ConfigError
 from worker.investigation.roles import load_roles
 from worker.llm.accounts import Account
 from worker.llm.catalogue import CARDS
@@ -29,6 +35,10 @@ def llm() -> None:
     """See which models are used, and where a name leads; `test` alone calls one."""
 
 
+llm.add_command(alias)
+llm.add_command(access)
+
+
 @llm.command()
 @click.argument("name", required=False)
 @click.option(
@@ -38,14 +48,41 @@ def llm() -> None:
     show_default=True,
     help="What the model is wanted for.",
 )
-def explain(name: str | None, role: Role) -> None:
+@click.option("--user-path", type=UserPath(), help="Say too whether an incident of this path may use it.")
+def explain(name: str | None, role: Role, user_path: str | None) -> None:
     """Show step by step how a model's name, or a role without one, becomes a route; exit code 1 where it does not.
 
     Example: rca llm explain anthropic/claude-haiku-4.5 --role judge
     """
-    steps = Router(load_settings()).explain(name, role=role)
+    router = find_router(load_settings())
+    steps = router.explain(name, role=role)
+    if user_path is not None:
+        steps.append(_access_of(router, name, role, user_path))
     click.echo("\n".join(steps))
     raise SystemExit(1 if any(step.startswith("refused: ") for step in steps) else 0)
+
+
+def _access_of(router: Router, name: str | None, role: Role, user_path: str) -> str:
+    route = router.find(name) if name else router.route(role)
+    if route is None:
+        return f"access: there is no model for {user_path} to use"
+    verb = "may" if router.may_use(route, user_path=user_path) else "refused: it may not"
+    return f"access of {user_path}: {verb} use {route.alias or route.label}"
+
+
+@llm.command()
+@click.option("--config", "file", type=click.Path(path_type=Path, exists=True), help="Look at this file first.")
+def reload(*, file: Path | None) -> None:
+    """Let every process read its RCA_LLM_CONFIG again; what cannot work is refused, and the one before serves on.
+
+    Example: rca llm reload --config /etc/rca/llm.yaml
+    """
+    settings = load_settings()
+    if file is not None and (settings.rca_llm_config is None or file.resolve() != settings.rca_llm_config.resolve()):
+        raise ConfigError(f"RCA_LLM_CONFIG is {settings.rca_llm_config or 'unset'}: put {file} there, then reload")
+    with open_services() as services:
+        state = managing.reload(services, actor())
+    click.echo(f"generation {state.generation} holds for new investigations")
 
 
 @llm.command(name="list")
@@ -54,10 +91,10 @@ def list_all() -> None:
 
     Example: rca llm list
     """
-    settings = load_settings()
-    router = Router(settings)
+    standing = find_standing(load_settings())
+    router = Router(standing.settings, source=lambda: standing)
     for provider in PROVIDERS.values():
-        click.echo(f"{provider.name:<18} {_standing(provider, settings)}")
+        click.echo(f"{provider.name:<18} {_standing(provider, standing.settings)}")
     click.echo("")
     for line in _models(router):
         click.echo(line)
@@ -71,7 +108,7 @@ def test(name: str) -> None:
     Example: rca llm test anthropic
     """
     settings = load_settings()
-    router = Router(settings)
+    router = find_router(settings)
     provider = find_provider(name)
     route = router.default_of(provider) if provider else router.route(Role.RCA, named=name)
     if route.wire == OFFLINE.name:
@@ -83,7 +120,8 @@ def test(name: str) -> None:
 def call_once(settings: Settings, route: Route) -> str:
     """Call a model with a few tokens and describe its answer. Raises the errors of the provider client."""
     hello = ModelRequest(messages=(UserMessage(text="Say ok."),), max_output_tokens=FEW_TOKENS)
-    with closing(ProviderClient(settings)) as client:
+    standing = find_standing(settings)
+    with closing(ProviderClient(standing.settings, source=lambda: standing)) as client:
         answer = client.ask(hello, route=route, timeout_s=TEST_S)
     used = f"{words.count(answer.usage.input_tokens)} tokens in, {words.count(answer.usage.output_tokens)} out"
     return f"{route.label} answered within {answer.latency_ms} ms over {route.wire}: {used}"
@@ -97,7 +135,7 @@ def limits() -> None:
     """
     settings = load_settings()
     file = read_config_file(settings.rca_llm_config)
-    router = Router(settings)
+    router = find_router(settings)
     routes, _ = _agent_routes(router, load_roles(settings.rca_roles_dir).cards.values())
     used = [*routes.values(), router.route(Role.MAIN), router.judge_route()]
     asked = [one for route in used if route for one in (route, *route.fallbacks) if one.wire != OFFLINE.name]
@@ -137,7 +175,7 @@ def routes() -> None:
     Example: RCA_MODEL=openai/gpt-4.1 rca llm routes
     """
     settings = load_settings()
-    router = Router(settings)
+    router = find_router(settings)
     chosen, notes = _agent_routes(router, load_roles(settings.rca_roles_dir).cards.values())
     judge = router.judge_route()
     told = {name: describe_route(route) for name, route in chosen.items()}

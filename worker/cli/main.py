@@ -1,13 +1,17 @@
 """`rca`: one command line for people and scripts; each command is loaded only when it is asked for."""
 
 import importlib
+import logging
+import sys
 from typing import Any
 
 import click
+import structlog
 
 from worker.errors import UserError, WorkerError
 
 COMMANDS = {
+    "audit": "worker.cli.audit:audit",
     "budget": "worker.cli.budget:budget",
     "config": "worker.cli.config:config",
     "deliveries": "worker.cli.deliveries:deliveries",
@@ -24,6 +28,7 @@ COMMANDS = {
     "purge": "worker.cli.purge:purge",
     "report": "worker.cli.report:report",
     "roles": "worker.cli.roles:roles",
+    "secrets": "worker.cli.secrets:secrets",
     "schema": "worker.cli.schema:schema",
     "tokens": "worker.cli.tokens:tokens",
     "up": "worker.cli.up:up",
@@ -70,8 +75,21 @@ class LazyCommands(click.Group):
 
 @click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="rca-worker", prog_name="rca")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Investigate incidents: events in on a queue, reports with evidence out."""
+    _keep_quiet(context)
+
+
+def _keep_quiet(context: click.Context) -> None:
+    """Let a command say what it has to say itself; of the log only warnings are for people, on standard error.
+
+    A process that serves configures its log anew.
+    """
+    before = structlog.get_config()
+    only_warnings = structlog.make_filtering_bound_logger(logging.WARNING)
+    structlog.configure(wrapper_class=only_warnings, logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    context.call_on_close(lambda: structlog.configure(**before))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from functools import partial
 
 import click
 
+from worker.cli.managed import find_router
 from worker.cli.stored import open_database
 from worker.domain.conversation import Usage
 from worker.llm.prices import cost_usd
@@ -61,7 +62,7 @@ def recalculate(*, confirm: str | None) -> None:
     """
     if confirm not in {None, CONFIRMED}:
         raise click.BadParameter(f"write --confirm {CONFIRMED}, or leave it out to only look")
-    router = Router(load_settings())
+    router = find_router(load_settings())
     done, last = Repriced(), 0
     with open_database() as database:
         while True:

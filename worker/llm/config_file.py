@@ -124,7 +124,9 @@ class _Llm(Frozen):
     aliases: dict[Word, Word] = Field(default_factory=dict)
 
 
-class _File(Frozen):
+class Content(Frozen):
+    """All that may stand in the file."""
+
     providers: dict[Word, ProviderEntry] = Field(default_factory=dict)
     llm: _Llm = _Llm()
     prices: dict[Word, Pricing] = Field(default_factory=dict)
@@ -135,7 +137,7 @@ class _File(Frozen):
 class ConfigFile:
     """What the file says; `label` names it with its version, for whoever asks where a price comes from."""
 
-    content: _File = field(default_factory=_File)
+    content: Content = field(default_factory=Content)
     label: str = ""
 
     def metadata(self, provider: str, model: str, *, address: str | None) -> Metadata | None:
@@ -200,7 +202,7 @@ def parse_config(text: str) -> ConfigFile:
     """Parse the text. Raises ConfigError that says what is wrong in which line."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = _File.model_validate(yaml.safe_load(text) or {})
+        content = Content.model_validate(yaml.safe_load(text) or {})
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"line {line}: {error.problem}") from error

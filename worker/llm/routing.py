@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from worker.domain.conversation import Price, Route
+from worker.domain.model_state import Alias
 from worker.domain.orchestration import PinnedRoutes
 from worker.errors import ConfigError, RouteError
 from worker.llm.access import Access
 from worker.llm.backends import AutoBackend, Probe, answers
-from worker.llm.catalogue import find_model
+from worker.llm.catalogue import CARDS, find_model
 from worker.llm.choices import Role as Role
 from worker.llm.choices import default_model
 from worker.llm.directory import build_directory
 from worker.llm.explanation import explain_name, explain_role
 from worker.llm.facts import Asked, find_facts
 from worker.llm.modes import choose_mode
-from worker.llm.providers import OFFLINE, Provider
+from worker.llm.providers import OFFLINE, PROVIDERS, Provider
 from worker.llm.resolution import Resolver
 from worker.llm.role_routes import RoleRoutes, build_role_routes, require_tools
 from worker.llm.routes import FREE, OWN, build_route
@@ -190,6 +191,47 @@ class Router:
         asked = Asked(provider, model, card=find_model(model), own_price=own)
         resolver = self._current().resolver
         return find_facts(asked, file=resolver.file, settings=resolver.settings).price
+
+    def aliases(self) -> list[Alias]:
+        """Return the aliases that are known, in the order of their names."""
+        aliases = self._current().resolver.directory.aliases
+        return [aliases[name] for name in sorted(aliases)]
+
+    def listed(self) -> list[Route]:
+        """Return a route for each model that is listed and leads anywhere now, by the name to write.
+
+        Where a provider has a list of its own, these; else those of the vendor that we know.
+        """
+        resolver = self._current().resolver
+        lists, owners = resolver.directory.lists, {*PROVIDERS, *resolver.directory.endpoints}
+        names = [f"{owner}/{model}" for owner, models in lists.items() if owner in owners for model in models]
+        names += [card.pick for card in CARDS if card.vendor not in lists]
+        names += list(resolver.directory.profiles)
+        found = {name: route for name in names if (route := self._find_target(name))}
+        return list(found.values())
+
+    def is_target(self, name: str) -> bool:
+        """Say whether a name that is no alias leads anywhere now."""
+        return self._find_target(name) is not None
+
+    def is_selector(self, selector: str) -> bool:
+        """Say whether a selector of rules and prices names anything that is known now."""
+        provider, slash, model = selector.partition("/")
+        directory = self._current().resolver.directory
+        if slash and not model:
+            return not provider or provider in {*PROVIDERS, *directory.endpoints}
+        return selector in directory.aliases or self.is_target(selector)
+
+    def may_use(self, route: Route, *, user_path: str | None) -> bool:
+        access = self._current().access
+        return access.allows(provider=route.provider, model=route.model, user_path=user_path, alias=route.alias)
+
+    def _find_target(self, name: str) -> Route | None:
+        resolver = self._current().resolver
+        try:
+            return build_route(resolver.resolve_target(name), resolver, origin="asked by name")
+        except RouteError:
+            return None
 
     def find(self, name: str) -> Route | None:
         """Return the route of a name; None where it leads nowhere."""

@@ -11,6 +11,7 @@ from worker.llm.aws import AWS_DEFAULT
 from worker.llm.config_file import LITERAL, literal_keys
 from worker.llm.standing import Source
 from worker.llm.transport import Transport
+from worker.llm.vault import Vault
 from worker.settings import read_variable
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Credentials:
     def __init__(self, source: Source, transport: Transport) -> None:
         self._source = source
         self._transport = transport
+        self._vault = Vault(source().settings)
 
     def find(self, ref: str) -> str:
         """Look up a reference such as `env:OPENAI_API_KEY`. Raises ProviderAuthError that names the variable.
@@ -37,6 +39,8 @@ class Credentials:
             return ""
         if scheme == "google":
             return self._google.token(names)
+        if scheme == "vault":
+            return _value(f"vault:{names}", SecretStr(self._vault.find(names)))
         if scheme == LITERAL:
             return _value(f"the key of {names} in RCA_LLM_CONFIG", literal_keys(self._source().file).get(names))
         if scheme != "env":

@@ -19,23 +19,31 @@ class Standing:
     settings: Settings
     file: ConfigFile = field(default_factory=ConfigFile)
     state: ModelState = field(default_factory=ModelState)
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Where the stored keys are from that count, by provider: `vault` or `database`."""
 
     @property
     def generation(self) -> int:
         return self.state.generation
 
 
+@dataclass(frozen=True)
+class StoredKeys:
+    """The keys that are stored, by provider, and where each is from."""
+
+    values: Mapping[str, SecretStr] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+
 Source = Callable[[], Standing]
 """Return what holds now; the same object while nothing has changed."""
 
 
-def read_standing(
-    settings: Settings, state: ModelState | None = None, keys: Mapping[str, SecretStr] | None = None
-) -> Standing:
+def read_standing(settings: Settings, state: ModelState | None = None, keys: "StoredKeys | None" = None) -> Standing:
     """Return what holds with this state. Raises ConfigError where the file cannot be read."""
-    state = state or ModelState()
+    state, keys = state or ModelState(), keys or StoredKeys()
     file = read_config_file(settings.rca_llm_config)
-    return Standing(lay_over(settings, state, keys or {}), _with_prices(file, state), state)
+    return Standing(lay_over(settings, state, keys.values), _with_prices(file, state), state, keys.sources)
 
 
 def _with_prices(file: ConfigFile, state: ModelState) -> ConfigFile:

@@ -28,7 +28,6 @@ class CredentialRow(Base):
     provider: Mapped[str] = mapped_column(Word, primary_key=True)
     sealed: Mapped[str] = mapped_column(Prose)
     seed_id: Mapped[str] = mapped_column(String(16))
-    last4: Mapped[str | None] = mapped_column(String(4))
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

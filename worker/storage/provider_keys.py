@@ -1,6 +1,5 @@
 """Provider keys as they are stored: sealed by somebody else, one row for each provider."""
 
-from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import delete, select
@@ -14,13 +13,11 @@ SHOWN_FROM = 12
 
 
 class SealedKey(NamedTuple):
-    """A key, sealed with the seed of this id; `last4` is all that people see of it."""
+    """A key, sealed with the seed of this id."""
 
     provider: str
     sealed: str
     seed_id: str
-    last4: str | None
-    updated_at: datetime | None = None
 
 
 def last4_of(key: str) -> str | None:
@@ -30,7 +27,7 @@ def last4_of(key: str) -> str | None:
 def put(session: Session, key: SealedKey) -> None:
     """Store a key in place of whatever was stored of its provider."""
     row = session.get(CredentialRow, key.provider) or CredentialRow(provider=key.provider)
-    row.sealed, row.seed_id, row.last4, row.updated_at = key.sealed, key.seed_id, key.last4, database_now(session)
+    row.sealed, row.seed_id, row.updated_at = key.sealed, key.seed_id, database_now(session)
     session.add(row)
 
 
@@ -42,4 +39,4 @@ def remove(session: Session, provider: str) -> bool:
 
 def all_keys(session: Session) -> list[SealedKey]:
     rows = session.scalars(select(CredentialRow).order_by(CredentialRow.provider))
-    return [SealedKey(r.provider, r.sealed, r.seed_id, r.last4, r.updated_at) for r in rows]
+    return [SealedKey(r.provider, r.sealed, r.seed_id) for r in rows]

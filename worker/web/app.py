@@ -9,7 +9,19 @@ from pydantic.json_schema import models_json_schema
 from worker.domain.incident import IncidentEvent
 from worker.domain.report import Report
 from worker.services import Services
-from worker.web import budget, deliveries, health, incidents, investigations, pages, published, reports
+from worker.web import (
+    budget,
+    deliveries,
+    health,
+    incidents,
+    investigations,
+    model_admin,
+    model_backends,
+    models,
+    pages,
+    published,
+    reports,
+)
 from worker.web.answers import ErrorAnswer
 from worker.web.door import Door
 from worker.web.headers import SecureAnswers
@@ -17,6 +29,19 @@ from worker.web.identity import identities_of
 from worker.web.refusals import install_refusals
 
 OPENAPI_PATH = "/v1/openapi.json"
+_PARTS = (
+    incidents,
+    investigations,
+    budget,
+    reports,
+    deliveries,
+    models,
+    model_admin,
+    model_backends,
+    health,
+    published,
+    pages,
+)
 
 
 def create_app(services: Services) -> FastAPI:
@@ -26,7 +51,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.door = Door(services)
     app.state.identities = identities_of(services)
-    for part in (incidents, investigations, budget, reports, deliveries, health, published, pages):
+    for part in _PARTS:
         app.include_router(part.router)
     install_refusals(app)
     app.add_middleware(SecureAnswers)

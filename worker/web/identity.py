@@ -22,7 +22,7 @@ from worker.web import origin
 from worker.web.gathering import Gathering
 from worker.web.refusals import refusal
 
-INCIDENTS_WRITE, REPORTS_READ, INVESTIGATIONS_WRITE = SCOPES[:3]
+INCIDENTS_WRITE, REPORTS_READ, INVESTIGATIONS_WRITE, USERS_MANAGE = SCOPES
 EVERYTHING = frozenset(SCOPES)
 
 
@@ -52,6 +52,16 @@ def require(scope: str) -> Callable[..., Coroutine[Any, Any, Identity]]:
 
 Writer = Annotated[Identity, Depends(require(INCIDENTS_WRITE))]
 Reader = Annotated[Identity, Depends(require(REPORTS_READ))]
+
+
+async def _manage(identity: Annotated[Identity, Depends(require(USERS_MANAGE))]) -> Identity:
+    """Let through whoever may manage what holds for everybody."""
+    if identity.user_path != "/":
+        raise refusal(403, "path_not_allowed", "models and keys are everybody's; this needs a token of the path /")
+    return identity
+
+
+Manager = Annotated[Identity, Depends(_manage)]
 Operator = Annotated[Identity, Depends(require(INVESTIGATIONS_WRITE))]
 
 
@@ -61,9 +71,10 @@ async def identify(request: Request, services: Services) -> Identity:
     secret = _secret(request.headers.get("authorization", ""))
     if secret is None:
         return await _local_operator(request, services, identities)
-    own = services.settings.rca_api_token
-    if own is not None and compare_digest(secret.encode(), own.get_secret_value().encode()):
-        return Identity("RCA_API_TOKEN", EVERYTHING, "/")
+    for name in ("rca_api_token", "aurora_master_key"):
+        own = getattr(services.settings, name)
+        if own is not None and compare_digest(secret.encode(), own.get_secret_value().encode()):
+            return Identity(name.upper(), EVERYTHING, "/")
     found = await identities.ask(secret)
     if found is None:
         raise _unknown(request, "the token is unknown, expired or revoked")
@@ -96,7 +107,7 @@ def _holder(services: Services, secret: str | None) -> Identity | None:
 
 def has_tokens(services: Services) -> bool:
     """Say whether anybody was ever given a token: from then on, all need one."""
-    if services.settings.rca_api_token is not None:
+    if services.settings.rca_api_token is not None or services.settings.aurora_master_key is not None:
         return True
     with services.database.transaction() as session:
         return tokens.is_any(session)

@@ -8,15 +8,16 @@ from fastapi import APIRouter, Header, Response
 from fastapi.concurrency import run_in_threadpool
 
 from worker.domain.incident import IncidentEvent, covers_path
-from worker.errors import EventError
+from worker.errors import EventError, ModelAccessDeniedError
 from worker.intake.alertmanager import SOURCE, parse_alertmanager
 from worker.intake.events import Offer, parse_event, parse_object
 from worker.ops import metrics
+from worker.services import Services
 from worker.storage.tokens import Identity
 from worker.web.answers import GUARDED, AlertAnswer, IncidentAnswer, WebhookAnswer, failures
 from worker.web.body import RawBody
 from worker.web.door import AtDoor, Door
-from worker.web.identity import Writer
+from worker.web.identity import Here, Writer
 from worker.web.refusals import refusal
 
 router = APIRouter()
@@ -62,11 +63,19 @@ IdempotencyKey = Annotated[
     responses=_FAILURES | {200: {"model": IncidentAnswer, "description": "The same event was taken before."}},
 )
 async def post_incident(
-    door: AtDoor, identity: Writer, body: RawBody, *, response: Response, idempotency_key: IdempotencyKey = None
+    services: Here,
+    door: AtDoor,
+    identity: Writer,
+    body: RawBody,
+    *,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
 ) -> IncidentAnswer:
     """Take one event in. The same idempotency key again is answered with the first ids."""
     try:
         event = _owned(await _read(parse_event, body), identity)
+        if event.model:
+            await run_in_threadpool(_require_access, services, event)
         accepted = await door.take(Offer(event, VIA, idempotency_key))
     except EventError as error:
         _note_rejected(str(error), source=VIA)
@@ -128,6 +137,17 @@ def _owned(event: IncidentEvent, identity: Identity) -> IncidentEvent:
     if not covers_path(identity.user_path, event.user_path):
         raise refusal(403, "path_not_allowed", f"the token's events lie below {identity.user_path}")
     return event
+
+
+def _require_access(services: Services, event: IncidentEvent) -> None:
+    """Refuse a model that the event's path may not use; one that leads nowhere is said when it is looked into."""
+    route = services.router.find(event.model) if event.model else None
+    if route is None:
+        return
+    try:
+        services.router.require_access([route], user_path=event.user_path)
+    except ModelAccessDeniedError as error:
+        raise refusal(403, error.reason, str(error)) from error
 
 
 def _note_rejected(reason: str, *, source: str) -> None:

@@ -10,7 +10,14 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 
-from worker.errors import EventError, NotFoundError, StorageUnavailableError, UserError
+from worker.errors import (
+    EventError,
+    NotFoundError,
+    ProviderAuthError,
+    ProviderUnavailableError,
+    StorageUnavailableError,
+    UserError,
+)
 from worker.web.answers import ErrorAnswer, ErrorDetail
 from worker.web.headers import SECURITY_HEADERS
 from worker.web.templating import render
@@ -35,8 +42,11 @@ _STORAGE_AWAY = Refusal(
     503, "storage_unavailable", "the database does not answer; try again", {"Retry-After": str(RETRY_AFTER_S)}
 )
 _UNEXPECTED = Refusal(_INTERNAL, "internal_error", "something went wrong here; the log says what")
+_FROM_OUTSIDE = (StarletteHTTPException, RequestValidationError, StorageUnavailableError)
 _INPUT_ERRORS: tuple[tuple[type[Exception], int, str], ...] = (
     (NotFoundError, 404, "not_found"),
+    (ProviderUnavailableError, 503, "provider_unavailable"),
+    (ProviderAuthError, 503, "provider_auth"),
     (EventError, 400, "invalid_event"),
     (UserError, 400, "invalid_request"),
     (ClientDisconnect, 400, "disconnected"),
@@ -51,7 +61,7 @@ def refusal(status: int, error: str, message: str, *, headers: dict[str, str] | 
 
 def install_refusals(app: FastAPI) -> None:
     """Make the app answer every error in our shape."""
-    for kind in (StarletteHTTPException, RequestValidationError, UserError, StorageUnavailableError, ClientDisconnect):
+    for kind in (*_FROM_OUTSIDE, *(kind for kind, _, _ in _INPUT_ERRORS)):
         app.add_exception_handler(kind, answer_error)
     app.add_exception_handler(Exception, answer_error)
 
@@ -100,5 +110,5 @@ def _invalid(error: RequestValidationError) -> Refusal:
 
 
 def _is_for_people(request: Request) -> bool:
-    is_api = request.url.path.startswith("/v1/")
+    is_api = request.url.path.startswith(("/v1/", "/api/", "/admin/api/"))
     return not is_api and "text/html" in request.headers.get("accept", "")

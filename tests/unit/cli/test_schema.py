@@ -36,3 +36,10 @@ def test_an_unknown_schema_is_refused_with_those_there_are() -> None:
 
     assert result.exit_code == 2
     assert "incident" in result.stderr
+
+
+def test_the_schema_of_the_file_about_models_names_every_part() -> None:
+    schema = published("llm-config")
+
+    assert set(schema["properties"]) == {"providers", "llm", "prices", "exchange_rates"}  # type: ignore[call-overload]
+    assert schema["additionalProperties"] is False

@@ -59,6 +59,9 @@ def test_what_is_answered_is_documented(client: AppClient, services: Services) -
         "artifact_id": "art_1",
         "delivery_id": "dlv_1",
         "agent_no": 1,
+        "provider": "anthropic",
+        "name": "regular",
+        "selector": "openai/gpt-4o",
     }
 
     for path, operations in described.items():

@@ -33,7 +33,6 @@ def upgrade() -> None:
         sa.Column("provider", sa.String(60), nullable=False),
         sa.Column("sealed", sa.Text(), nullable=False),
         sa.Column("seed_id", sa.String(16), nullable=False),
-        sa.Column("last4", sa.String(4), nullable=True),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("provider", name="pk_llm_provider_credentials"),
     )
