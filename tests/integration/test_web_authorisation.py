@@ -16,6 +16,7 @@ from worker.web.app import create_app
 
 OPEN = "open"
 INCIDENTS, REPORTS, CHANGES, USERS = "incidents:write", "reports:read", "investigations:write", "users:manage"
+MODELS = "models:use"
 EXPECTED = {
     ("GET", "/"): OPEN,
     ("GET", "/healthz"): OPEN,
@@ -47,6 +48,7 @@ EXPECTED = {
     ("POST", "/investigations/{investigation_id}/rerun"): CHANGES,
     ("GET", "/v1/deliveries"): REPORTS,
     ("GET", "/v1/models"): REPORTS,
+    ("POST", "/v1/chat/completions"): MODELS,
     ("GET", "/api/v1/system/llm/providers"): REPORTS,
     ("PUT", "/api/v1/system/llm/config"): USERS,
     ("PUT", "/api/v1/system/llm/providers/{provider}/key"): USERS,

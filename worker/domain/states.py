@@ -146,7 +146,7 @@ class Purpose(StrEnum):
     VERIFY = "verify"
     ASK = "ask"
     PROBE = "probe"
-    GATEWAY = "gateway"
+    GATEWAY = "gateway"  # for another program
 
 
 ASIDE = (Purpose.JUDGE, Purpose.VERIFY)

@@ -61,16 +61,18 @@ def read_day(session: Session) -> Day:
     begins_at = datetime(today.year, today.month, today.day, tzinfo=UTC)
     tokens, dollars = usage.counted_sums()
     calls = (
-        select(UsageRow.investigation_id, tokens.label("tokens"), dollars.label("dollars"))
+        select(UsageRow.investigation_id, UsageRow.user_path, tokens.label("tokens"), dollars.label("dollars"))
         .where(UsageRow.created_at >= begins_at, usage.counts())
-        .group_by(UsageRow.investigation_id)
+        .group_by(UsageRow.investigation_id, UsageRow.user_path)
         .subquery()
     )
     row = InvestigationRow
+    path = func.coalesce(row.user_path, calls.c.user_path)
     by_path = (
-        select(row.user_path, func.sum(calls.c.tokens), func.sum(calls.c.dollars))
-        .join(calls, calls.c.investigation_id == row.id)
-        .group_by(row.user_path)
+        select(path, func.sum(calls.c.tokens), func.sum(calls.c.dollars))
+        .select_from(calls)
+        .outerjoin(row, calls.c.investigation_id == row.id)
+        .group_by(path)
     )
     paths = {path: Amount(int(t), float(d)) for path, t, d in session.execute(by_path)}
     lifts = select(BudgetLiftRow).where(BudgetLiftRow.day == today.isoformat()).order_by(BudgetLiftRow.id)

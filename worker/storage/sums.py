@@ -57,7 +57,7 @@ def add_up(session: Session, by: Group, *, days: int) -> list[Sum]:
             _count(is_ok & (row.input_tokens + row.output_tokens).is_(None)).label("unsaid"),
             _count(is_ok & row.cost_usd.is_(None)).label("unpriced"),
         )
-        .join(InvestigationRow, InvestigationRow.id == row.investigation_id)
+        .outerjoin(InvestigationRow, InvestigationRow.id == row.investigation_id)
         .where(~IS_RESERVED, row.created_at >= database_now(session) - timedelta(days=days))
         .group_by(name)
     )
@@ -82,8 +82,8 @@ def _name(session: Session, by: Group) -> ColumnElement[Any]:
     columns: dict[Group, Any] = {
         Group.MODEL: row.provider + "/" + row.model,
         Group.PURPOSE: row.purpose,
-        Group.INVESTIGATION: row.investigation_id,
-        Group.USER_PATH: InvestigationRow.user_path,
+        Group.INVESTIGATION: func.coalesce(row.investigation_id, "none: other programs"),
+        Group.USER_PATH: func.coalesce(InvestigationRow.user_path, row.user_path),
     }
     found: ColumnElement[Any] = columns[by]
     return found

@@ -260,8 +260,9 @@ class OutboxRow(Base):
 class UsageRow(Base):
     """One model call as it is paid for, or reserved before it is made.
 
-    `cost_usd` and the tokens are what is known; the counted columns are what budgets take the call to be. A
-    reservation counts while its agent holds the claim.
+    A call of another program belongs to a user path and to no investigation. `cost_usd` and the tokens are what is
+    known; the counted columns are what budgets take the call to be. A reservation counts while its agent holds the
+    claim.
     """
 
     __tablename__ = "llm_usage"
@@ -278,7 +279,8 @@ class UsageRow(Base):
     )
 
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
-    investigation_id: Mapped[str] = mapped_column(ForeignKey("investigations.id"), index=True)
+    investigation_id: Mapped[str | None] = mapped_column(ForeignKey("investigations.id"), index=True)
+    user_path: Mapped[str | None] = mapped_column(Prose)
     agent_id: Mapped[str] = mapped_column(Id)
     turn_no: Mapped[int] = mapped_column(Integer)
     purpose: Mapped[str] = mapped_column(Word)

@@ -13,7 +13,7 @@ from worker.errors import NotFoundError, UserError
 from worker.storage.database import database_now
 from worker.storage.tables import TokenRow
 
-SCOPES = ("incidents:write", "reports:read", "investigations:write", "users:manage")
+SCOPES = ("incidents:write", "reports:read", "investigations:write", "users:manage", "models:use")
 PREFIX = "rca_"
 USE_NOTED_EVERY = timedelta(minutes=1)
 

@@ -1,6 +1,6 @@
 """Usage: one row per model call, reserved before it and booked after, and the sums that budgets are checked against."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -63,6 +63,15 @@ def book(session: Session, claim: Claim, call: Call) -> None:
         session.execute(insert(row).values(**values))
 
 
+def book_alone(session: Session, call: Call, *, user_path: str) -> None:
+    """Write the usage row of a call that belongs to no investigation."""
+    session.execute(insert(UsageRow).values(**_of_call(session, call), agent_id="", turn_no=0, user_path=user_path))
+
+
+def with_counted(call: Call, counted: Amount) -> Call:
+    return replace(call, counted=counted)
+
+
 def release(session: Session, agent_id: str) -> None:
     """Drop the agent's reservations: its step has ended without the call being booked."""
     row = UsageRow
@@ -71,9 +80,16 @@ def release(session: Session, agent_id: str) -> None:
 
 def values_of(session: Session, claim: Claim, call: Call) -> dict[str, Any]:
     return {
+        **_of_call(session, call),
         "investigation_id": claim.agent.investigation_id,
         "agent_id": claim.agent.id,
         "turn_no": claim.agent.turn_no,
+        "claim_token": claim.token if call.outcome == RESERVED else None,
+    }
+
+
+def _of_call(session: Session, call: Call) -> dict[str, Any]:
+    return {
         "purpose": call.purpose,
         "provider": call.route.provider,
         "model": call.route.model,
@@ -85,7 +101,6 @@ def values_of(session: Session, claim: Claim, call: Call) -> dict[str, Any]:
         "attempts": call.attempts,
         "latency_ms": call.latency_ms,
         "created_at": database_now(session),
-        "claim_token": claim.token if call.outcome == RESERVED else None,
         "counted_tokens": call.counted.tokens,
         "counted_cost_usd": call.counted.cost_usd,
         "fallback_of": call.fallback_of,

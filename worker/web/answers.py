@@ -17,10 +17,19 @@ class ErrorDetail(Answer):
     message: str = Field(description="What is wrong and what to do, for people.")
 
 
+class LibraryError(Answer):
+    """The same for OpenAI's libraries, which look for it under another name."""
+
+    message: str
+    type: str
+    code: str
+
+
 class ErrorAnswer(Answer):
     """Every error, whatever its status."""
 
     detail: ErrorDetail
+    error: LibraryError | None = Field(default=None, description="On the routes in OpenAI's words alone.")
 
 
 class IncidentAnswer(Answer):
@@ -225,6 +234,8 @@ _MEANINGS = {
     404: "There is no such thing below the token's path.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
+    429: "A limit or a budget is reached; again after `Retry-After` seconds.",
+    502: "The provider's account or its answer is not as it should be; the message says what is to be done here.",
     503: "The database is away; again after `Retry-After` seconds.",
 }
 

@@ -11,6 +11,7 @@ from worker.domain.report import Report
 from worker.services import Services
 from worker.web import (
     budget,
+    chat,
     deliveries,
     health,
     incidents,
@@ -23,6 +24,7 @@ from worker.web import (
     reports,
 )
 from worker.web.answers import ErrorAnswer
+from worker.web.chat_format import ChatBody
 from worker.web.door import Door
 from worker.web.headers import SecureAnswers
 from worker.web.identity import identities_of
@@ -36,6 +38,7 @@ _PARTS = (
     reports,
     deliveries,
     models,
+    chat,
     model_admin,
     model_backends,
     health,
@@ -76,7 +79,12 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 
 def _own_schemas() -> dict[str, Any]:
-    models: Any = [(IncidentEvent, "validation"), (Report, "serialization"), (ErrorAnswer, "serialization")]
+    models: Any = [
+        (IncidentEvent, "validation"),
+        (ChatBody, "validation"),
+        (Report, "serialization"),
+        (ErrorAnswer, "serialization"),
+    ]
     _, defined = models_json_schema(models, ref_template="#/components/schemas/{model}")
     return dict(defined["$defs"])
 

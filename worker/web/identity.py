@@ -22,7 +22,7 @@ from worker.web import origin
 from worker.web.gathering import Gathering
 from worker.web.refusals import refusal
 
-INCIDENTS_WRITE, REPORTS_READ, INVESTIGATIONS_WRITE, USERS_MANAGE = SCOPES
+INCIDENTS_WRITE, REPORTS_READ, INVESTIGATIONS_WRITE, USERS_MANAGE, MODELS_USE = SCOPES
 EVERYTHING = frozenset(SCOPES)
 
 
@@ -62,6 +62,7 @@ async def _manage(identity: Annotated[Identity, Depends(require(USERS_MANAGE))])
 
 
 Manager = Annotated[Identity, Depends(_manage)]
+Caller = Annotated[Identity, Depends(require(MODELS_USE))]
 Operator = Annotated[Identity, Depends(require(INVESTIGATIONS_WRITE))]
 
 

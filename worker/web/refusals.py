@@ -18,13 +18,14 @@ from worker.errors import (
     StorageUnavailableError,
     UserError,
 )
-from worker.web.answers import ErrorAnswer, ErrorDetail
+from worker.web.answers import ErrorAnswer, ErrorDetail, LibraryError
 from worker.web.headers import SECURITY_HEADERS
 from worker.web.templating import render
 
 log = structlog.get_logger()
 
 RETRY_AFTER_S = 5
+_IN_OPENAIS_WORDS = {"/v1/chat/completions", "/v1/models"}
 _INTERNAL = HTTPStatus.INTERNAL_SERVER_ERROR
 
 
@@ -75,8 +76,14 @@ def answer_error(request: Request, error: Exception) -> Response:
     if _is_for_people(request):
         page = render("error.html.j2", title=HTTPStatus(said.status).phrase, message=said.message)
         return HTMLResponse(page, said.status, headers)
-    body = ErrorAnswer(detail=ErrorDetail(error=said.error, message=said.message))
-    return JSONResponse(body.model_dump(), said.status, headers)
+    body = ErrorAnswer(detail=ErrorDetail(error=said.error, message=said.message), error=_for_library(request, said))
+    return JSONResponse(body.model_dump(exclude_none=True), said.status, headers)
+
+
+def _for_library(request: Request, said: Refusal) -> LibraryError | None:
+    if request.url.path not in _IN_OPENAIS_WORDS:
+        return None
+    return LibraryError(message=said.message, type=said.error, code=said.error)
 
 
 def describe(error: Exception) -> Refusal:
