@@ -78,7 +78,7 @@ def get_aliases(services: Here, _identity: Manager) -> AliasesAnswer:
     return AliasesAnswer(aliases=tuple(_alias(services, alias) for alias in services.router.aliases()))
 
 
-@router.put("/aliases/{name:path}", responses=failures(400, *GUARDED))
+@router.put("/aliases/{name:path}", responses=failures(400, 404, *GUARDED))
 def put_alias(services: Here, identity: Manager, name: NamePath, body: AliasBody) -> AliasAnswer:
     """Add or replace an alias, for all workers at once. An alias leads one hop, to something that is known."""
     alias = Alias(name=name, target=body.selector, enabled=body.enabled, description=body.description)
@@ -105,7 +105,7 @@ def get_overrides(services: Here, _identity: Manager) -> AccessesAnswer:
     return AccessesAnswer(overrides=tuple(_access(services, rule) for rule in services.models.get().state.rules))
 
 
-@router.put("/model-overrides/{selector:path}", responses=failures(400, *GUARDED))
+@router.put("/model-overrides/{selector:path}", responses=failures(400, 404, *GUARDED))
 def put_override(services: Here, identity: Manager, selector: SelectorPath, body: AccessBody) -> AccessAnswer:
     """Say who may use what the selector names (`/`, `provider/`, `provider/model`, a name), for all workers at once."""
     rule = AccessRule(selector=selector, enabled=body.enabled, user_paths=body.user_paths)
@@ -132,7 +132,7 @@ def get_prices(services: Here, _identity: Manager) -> PricesAnswer:
     return PricesAnswer(pricing=tuple(_price(services, price) for price in services.models.get().state.prices))
 
 
-@router.put("/model-pricing/{selector:path}", responses=failures(400, *GUARDED))
+@router.put("/model-pricing/{selector:path}", responses=failures(400, 404, *GUARDED))
 def put_price(services: Here, identity: Manager, selector: SelectorPath, body: dict[str, Any]) -> PriceAnswer:
     """Set the price of `provider/model` or of a model anywhere, in the words of RCA_LLM_CONFIG's `pricing`."""
     price = PriceOverride(selector=selector, pricing=body)
