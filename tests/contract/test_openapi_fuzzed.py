@@ -1,4 +1,4 @@
-"""Schemathesis over the whole OpenAPI document: whatever is sent, no answer is a crash or one that is not documented."""
+"""Schemathesis over the OpenAPI document: whatever is sent, no answer is a crash or one that is not documented."""
 
 from collections.abc import Iterator
 from pathlib import Path
