@@ -4,6 +4,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from fakeredis import FakeRedis
+
 from tests.databases import sqlite_url as sqlite_url
 from tests.fakes import CollectingQueue, calls_tools
 from tests.llm_builders import bare_settings
@@ -14,6 +16,7 @@ from worker.domain.incident import IncidentEvent
 from worker.domain.states import Step
 from worker.guardrails.policy import Policy
 from worker.investigation.roles import load_roles
+from worker.llm.callers import Callers
 from worker.llm.routing import Router
 from worker.ops.redaction import Redactor
 from worker.ops.tracing import NullTracer, Tracer
@@ -58,6 +61,7 @@ def build_services(url: str, model: Model, *, tracer: Tracer | None = None, **fi
         heartbeat=Heartbeat(settings.database, lease=lease, every_s=settings.rca_heartbeat_s),
         model=model,
         models=models,
+        callers=Callers(FakeRedis(), settings),
         router=Router(settings, source=models.get),
         redactor=redactor,
         policy=Policy(),

@@ -7,9 +7,10 @@ from uuid import uuid4
 import structlog
 from pydantic import ValidationError
 
+from worker.domain.callers import CallersModel
 from worker.domain.incident import IncidentEvent
 from worker.domain.relations import relations_of
-from worker.errors import EventError, KeyTakenError
+from worker.errors import EventError, KeyTakenError, UserError
 from worker.intake.events import Offer
 from worker.intake.fingerprint import fingerprint
 from worker.ops import metrics
@@ -57,9 +58,25 @@ def folding_of(settings: Settings) -> Folding:
 
 
 def _arrival(services: Services, offer: Offer) -> Arrival:
-    clean = _scrubbed(services, offer.event)
+    clean = _scrubbed(services, _sealed(services, offer.event))
     key = offer.event.idempotency_key or offer.delivery or str(uuid4())
     return Arrival(clean, fingerprint(clean), key, offer.via)
+
+
+def _sealed(services: Services, event: IncidentEvent) -> IncidentEvent:
+    """Leave nothing of a caller's own account in the event but its handle. Raises EventError for one that cannot be."""
+    if event.llm is None:
+        return event
+    if event.llm.handle is None:
+        try:
+            handle = services.callers.keep(event.llm, user_path=event.user_path)
+        except UserError as error:
+            raise EventError(str(error)) from error
+        if event.llm.key:
+            services.redactor.learn([event.llm.key.get_secret_value()])
+    else:
+        handle = event.llm.handle
+    return event.model_copy(update={"llm": CallersModel(handle=handle)})
 
 
 def _scrubbed(services: Services, event: IncidentEvent) -> IncidentEvent:

@@ -16,6 +16,7 @@ from worker.domain.conversation import Confirm, ModelAnswer, ModelRequest, Route
 from worker.guardrails.policy import load_policy
 from worker.investigation.offline.analyst import OfflineAnalyst
 from worker.investigation.roles import Roles, load_roles
+from worker.llm.callers import Callers
 from worker.llm.client import ProviderClient
 from worker.llm.fallback import FallbackModel
 from worker.llm.routing import Router
@@ -66,7 +67,8 @@ def _put_together(settings: Settings, database: Database, tracer: Tracer) -> Ser
     redactor = Redactor(settings.secrets)
     redis = _open_redis(settings)
     models = CurrentModels(settings, database, signal=Signal(redis), redactor=redactor)
-    client = ProviderClient(settings, source=models.latest, gate=SharedGate(redis))
+    callers = Callers(redis, settings)
+    client = ProviderClient(settings, source=models.latest, gate=SharedGate(redis), callers=callers)
     return Services(
         settings=settings,
         database=database,
@@ -75,6 +77,7 @@ def _put_together(settings: Settings, database: Database, tracer: Tracer) -> Ser
         ),
         model=FallbackModel(Models(offline=OfflineAnalyst(), providers=client)),
         models=models,
+        callers=callers,
         router=_build_router(settings, models),
         redactor=redactor,
         policy=load_policy(settings.rca_policy_file),

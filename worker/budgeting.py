@@ -71,7 +71,8 @@ def reserve(services: Services, claim: Claim, ask: NextAsk) -> Bound:
 
 def _check(services: Services, session: Session, account: Account, ask: NextAsk) -> Bound:
     limits = account.limits or limits_of(services.settings)
-    days = _caps_before(services, session, account.user_path, ask.call)
+    is_ours = ask.route.billed_to == "platform"
+    days = _caps_before(services, session, account.user_path, ask.call) if is_ours else ()
     if ask.purpose is Purpose.SUBAGENT:
         return budget.check_aside(limits, account.spent, ask.call, kept=budget.synthesis_of(ask.call), days=days)
     if ask.purpose in ASIDE:

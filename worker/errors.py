@@ -19,6 +19,7 @@ WorkerError
 │   ├── ContextOverflowError          the conversation no longer fits the window
 │   ├── RouteError                    a model name that leads nowhere
 │   │   └── ModelAccessDeniedError    a model that the caller may not use
+│   ├── ByoCredentialExpiredError     a caller's key is no longer kept
 │   ├── BudgetExceededError
 │   ├── DeliveryRefusedError          a destination will not take the report, however often it is sent
 │   └── MissingInputError             the incident names data that is not there
@@ -139,6 +140,10 @@ class RouteError(PermanentError):
 
 class ModelAccessDeniedError(RouteError):
     """The operator's rules do not let this caller use the model."""
+
+
+class ByoCredentialExpiredError(PermanentError):
+    """A caller's key is no longer kept, or cannot be opened."""
 
 
 class BudgetExceededError(PermanentError):

@@ -133,7 +133,18 @@ def _denial(call: ToolCall) -> Denial:
 def _notes(agent: Agent, rows: _Rows) -> tuple[str, ...]:
     offline = (OFFLINE_NOTE,) if agent.route.provider == "offline" else ()
     how = (agent.note,) if agent.note else ()
-    return tuple(dict.fromkeys((*offline, *how, *rows.notes)))
+    return tuple(dict.fromkeys((*offline, *how, *_tell_account(agent), *rows.notes)))
+
+
+def _tell_account(agent: Agent) -> tuple[str, ...]:
+    """Say whose account was told of the incident, where that is not the operator's."""
+    if agent.route.billed_to == "platform":
+        return ()
+    judge = agent.judge_route
+    judged = "no command was judged" if judge is None else f"commands were judged by {judge.label}"
+    whose = "the same account" if judge and judge.billed_to == "caller" else "the operator's account"
+    by = f"{judged}, {whose}" if judge else judged
+    return (f"{agent.route.label} was asked with the caller's own account, which the incident named; {by}.",)
 
 
 def _tell_joined(joined: Joined) -> tuple[str, ...]:

@@ -169,6 +169,12 @@ class ModelSettings(BaseSettings):
         default=None, description="The seed before, which still opens: for `rca secrets rotate`."
     )
     jwt_secret_key: Key = Field(default=None, description="The seed where AURORA_SECRET_KEY is unset.")
+    byo_base_url_allowlist: Text = Field(
+        default=None, description="Hosts, by comma, that callers may name though they are yours, by http too."
+    )
+    rca_byo_ttl_s: Annotated[float, Field(gt=0)] = Field(
+        default=86_400.0, description="How long a caller's key is kept: to be admitted, to run, to be retried."
+    )
     vault_addr: OwnAddress = Field(default=None, description="Vault or OpenBao; keys are stored there, not here.")
     vault_token: Key = Field(default=None, description="Its token.")
     vault_llm_mount: str = Field(default="aurorasoc", description="KV version 2 mount of the providers' keys.")

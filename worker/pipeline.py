@@ -26,10 +26,11 @@ from worker.asking import ask
 from worker.budgeting import NextAsk
 from worker.committing import commit
 from worker.domain.incident import IncidentEvent
+from worker.domain.orchestration import PinnedRoutes
 from worker.domain.report import Report
 from worker.domain.states import AgentStatus, InvestigationStatus, Step, ToolCallStatus
 from worker.domain.transcript import Claim
-from worker.errors import RouteError, WorkerError
+from worker.errors import ByoCredentialExpiredError, ProviderUnavailableError, RouteError, WorkerError
 from worker.intake.events import Offer
 from worker.investigation import budget, decisions, messages
 from worker.investigation.conclusion import conclude
@@ -91,7 +92,9 @@ def _admit_one(services: Services) -> bool:
         investigation, event = found
         try:
             routes = _routes(services, event, investigation.user_path)
-        except RouteError as error:
+        except ProviderUnavailableError:
+            return False  # a caller's key is kept in Redis, which is away
+        except (RouteError, ByoCredentialExpiredError) as error:
             failed = InvestigationStatus.FAILED
             investigations.finish(session, investigation.id, failed, failure_class=error.reason, reason=str(error))
             return True
@@ -103,6 +106,8 @@ def _admit_one(services: Services) -> bool:
 def _routes(services: Services, event: IncidentEvent, user_path: str) -> Routes:
     """Return the routes as they are now. Raises RouteError where there are none, or the path may not use them."""
     generation = services.router.generation
+    if event.llm is not None and event.llm.handle:
+        return _callers_routes(services, event, user_path)
     judge = services.router.judge_route(local_only=event.local_only)  # None: what no rule allows is denied
     cards = services.roles.cards.values()
     pinned = services.router.pinned(cards, named=event.model, local_only=event.local_only)
@@ -112,6 +117,16 @@ def _routes(services: Services, event: IncidentEvent, user_path: str) -> Routes:
     route = services.router.route(Role.RCA, named=event.model, local_only=event.local_only)
     services.router.require_access([route], user_path=user_path)
     return Routes(route, judge, generation=generation)
+
+
+def _callers_routes(services: Services, event: IncidentEvent, user_path: str) -> Routes:
+    """Return the routes of an incident that brings its own account: to it alone, but for the operator's judge."""
+    account = services.callers.find(event.llm.handle or "" if event.llm else "", user_path=user_path)
+    own = services.router.callers_route(account, local_only=event.local_only)
+    judge = own if account.for_all else services.router.judge_route(local_only=event.local_only)
+    is_team = services.settings.orchestrator_enabled
+    pinned = PinnedRoutes(orchestrator=own, subagent=own) if is_team else None
+    return Routes(own, judge, pinned, services.router.generation)
 
 
 def take_turn(services: Services, agent_id: str, turn_no: int) -> None:
@@ -207,7 +222,8 @@ def publish(services: Services, agent_id: str) -> None:
 
 
 def _publish(services: Services, claim: Claim) -> None:
-    report = conclude(material.gather(services, claim.agent))
+    found = material.gather(services, claim.agent)
+    report = conclude(found)
     clean = Report.model_validate(services.redactor.scrub_json(report.model_dump(mode="json")))
 
     def store(session: Session) -> None:
@@ -218,6 +234,8 @@ def _publish(services: Services, claim: Claim) -> None:
         deliveries.owe(session, clean.investigation_id, services.destinations)
 
     commit(services, claim, AgentStatus.DONE, store=store)
+    if found.event.llm is not None and found.event.llm.handle:
+        services.callers.drop(found.event.llm.handle)
     metrics.INVESTIGATION_SECONDS.labels(status=InvestigationStatus.COMPLETED).observe(clean.duration_s or 0.0)
     metrics.INVESTIGATIONS_ENDED.labels(status=InvestigationStatus.COMPLETED, verdict=clean.verdict).inc()
 
@@ -226,6 +244,9 @@ def cancel(services: Services, investigation_id: str, *, user_path: str = "/") -
     """End an investigation: after this commit no new call of it starts."""
     with services.database.transaction() as session:
         interventions.cancel(session, investigation_id, user_path=user_path)
+        llm = investigations.event_of(session, investigation_id).llm
+    if llm is not None and llm.handle:
+        services.callers.drop(llm.handle)
     log.info("investigation_cancelled", investigation=investigation_id)
 
 

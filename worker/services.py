@@ -10,6 +10,7 @@ from worker.current_models import CurrentModels
 from worker.domain.conversation import Model as Model
 from worker.guardrails.policy import Policy
 from worker.investigation.roles import Roles, load_roles
+from worker.llm.callers import Callers
 from worker.llm.routing import Router
 from worker.ops.redaction import Redactor
 from worker.ops.tracing import NullTracer, Tracer
@@ -46,6 +47,7 @@ class Services:
     model: Model
     models: CurrentModels
     router: Router
+    callers: Callers
     redactor: Redactor
     policy: Policy
     send: Callable[[Iterable[Message]], None]

@@ -48,6 +48,7 @@ EXPECTED = {
     ("POST", "/investigations/{investigation_id}/rerun"): CHANGES,
     ("GET", "/v1/deliveries"): REPORTS,
     ("GET", "/v1/models"): REPORTS,
+    ("POST", "/v1/llm/handles"): INCIDENTS,
     ("POST", "/v1/chat/completions"): MODELS,
     ("GET", "/api/v1/system/llm/providers"): REPORTS,
     ("PUT", "/api/v1/system/llm/config"): USERS,

@@ -224,6 +224,9 @@ class Route(Frozen):
     """The alias that led here; empty where none did."""
     origin: str = ""
     """Why this model: the setting or rule that named it, for people."""
+    billed_to: Literal["platform", "caller"] = "platform"
+    ip: str | None = None
+    """What the address's host was when it was checked, and all that may be connected to; None: whatever it is."""
     fallbacks: "tuple[Route, ...]" = ()
     """Who may be asked in its place while it cannot be, the first one first; these have none of their own."""
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from worker.domain.callers import CallersModel
+
 ShortText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 Label = Annotated[str, StringConstraints(max_length=4000)]
 
@@ -89,7 +91,7 @@ class IncidentEvent(BaseModel):
     )
     local_only: bool = Field(default=False, description="Only models whose route keeps data on this host.")
     model: ShortText | None = Field(default=None, description="The model to investigate with.")
-    llm: dict[str, Any] | None = Field(default=None, description="The caller's own model account.")
+    llm: CallersModel | None = Field(default=None, description="The caller's own model account, or its handle.")
     budget: Budget | None = Field(
         default=None, description="Lower bounds than the operator's for this investigation; higher ones change nothing."
     )

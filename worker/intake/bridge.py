@@ -12,7 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from worker.errors import EventError, StorageUnavailableError, TransientError, WorkerError
-from worker.intake.events import Offer, parse_event
+from worker.intake.events import Offer, parse_event, without_keys
 from worker.ops import metrics
 
 log = structlog.get_logger()
@@ -151,6 +151,13 @@ class Bridge:
                 self._take_alone(message, offer)
         else:
             self._redis.xack(self._names.stream, GROUP, *(message_id for (message_id, _), _ in read))
+            self._forget_keys(read)
+
+    def _forget_keys(self, read: Sequence[tuple[Message, Offer]]) -> None:
+        """Delete the messages that brought a caller's key: it is sealed elsewhere now."""
+        with_key = [message_id for (message_id, _), offer in read if offer.event.llm and offer.event.llm.key]
+        if with_key:
+            self._redis.xdel(self._names.stream, *with_key)
 
     def _read_offer(self, message: Message) -> Offer | None:
         message_id, fields = message
@@ -171,14 +178,17 @@ class Bridge:
             self._reject(message_id, fields, f"it cannot be taken in ({type(error).__name__})")
         else:
             self._redis.xack(self._names.stream, GROUP, message_id)
+            self._forget_keys([(message, offer)])
 
     def _reject(self, message_id: bytes, fields: Fields, reason: str) -> None:
         """Set a bad event aside with the reason, in one step with its acknowledgement."""
-        kept = {k.decode(errors="replace"): self._scrub(v.decode(errors="replace")) for k, v in fields.items()}
+        said = {k.decode(errors="replace"): v.decode(errors="replace") for k, v in fields.items()}
+        kept = {name: self._scrub(without_keys(value)) for name, value in said.items()}
         entry = {"reason": reason, "message_id": message_id.decode(), "fields": json.dumps(kept, ensure_ascii=False)}
         with self._redis.pipeline(transaction=True) as both:
             both.xadd(self._names.rejected, entry)  # type: ignore[arg-type]  # the stubs want invariant values
             both.xack(self._names.stream, GROUP, message_id)
+            both.xdel(self._names.stream, message_id)  # it may hold a caller's key
             both.execute()
         metrics.EVENTS.labels(source="unknown", outcome="rejected").inc()
         log.warning("event_rejected", message_id=message_id.decode(), reason=reason)

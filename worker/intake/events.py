@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
@@ -19,6 +20,7 @@ _SHOWN_NAME_CHARS = 60
 _UNSTORABLE = {0x00: "\ufffd"} | dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 """NUL and halves of surrogate pairs: JSON can say them, PostgreSQL and UTF-8 cannot."""
 
+_KEY = re.compile(r'("(?:api_)?key"\s{0,10}:\s{0,10})"(?:[^"\\]|\\.){0,20000}"?')
 _HINTS = {
     "missing": "is required",
     "timezone_aware": "needs a time zone, as in 2026-01-31T12:00:00Z",
@@ -40,6 +42,19 @@ class Offer:
 def parse_event(payload: bytes | str) -> IncidentEvent:
     """Read one event. The messages of `EventError` name fields and what fits, never the values sent."""
     return read_event(parse_object(payload))
+
+
+def without_keys(text: str) -> str:
+    """Return an event's text without the key of a caller's account: for what is kept of one that cannot be taken in."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return _KEY.sub(r'\1"[redacted]"', text)
+    llm = value.get("llm") if isinstance(value, dict) else None
+    if not isinstance(llm, dict) or not {"key", "api_key"} & llm.keys():
+        return text
+    kept = {name: field for name, field in llm.items() if name not in {"key", "api_key"}}
+    return json.dumps({**value, "llm": kept}, ensure_ascii=False)
 
 
 def parse_object(payload: bytes | str) -> dict[str, Any]:

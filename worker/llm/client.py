@@ -19,6 +19,7 @@ from worker.errors import (
     RouteError,
     TransientError,
 )
+from worker.llm.callers import Callers
 from worker.llm.failures import SAMPLING, classify, malformed, refused_parameters, scrub, without
 from worker.llm.gate import Asking, End, Gate, Held, LocalGate, Ticket, Why
 from worker.llm.secrets import Credentials
@@ -75,6 +76,7 @@ class ProviderClient:
         *,
         source: Source | None = None,
         gate: Gate | None = None,
+        callers: Callers | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -84,7 +86,7 @@ class ProviderClient:
         self._sleep = sleep
         self._transport = Transport()
         self._source = source or constant(settings)
-        self._credentials = Credentials(self._source, self._transport)
+        self._credentials = Credentials(self._source, self._transport, callers)
         self._refused: dict[tuple[str, str], frozenset[str]] = {}
         self._signers: dict[str, Signer] = {}
 
@@ -190,7 +192,9 @@ class ProviderClient:
         left = call.deadline - self._clock()
         if left <= 0:
             raise ProviderUnavailableError("no time is left for the call; raise its timeout")
-        return self._transport.post(request.url, headers=request.headers, body=request.body, timeout_s=left)
+        return self._transport.post(
+            request.url, headers=request.headers, body=request.body, timeout_s=left, ip=call.route.ip
+        )
 
     def _wait(self, call: _Call, error: TransientError) -> None:
         """Wait for the next attempt; raise the error where there is none, or not in time."""

@@ -6,6 +6,7 @@ from worker.domain.model_state import Alias
 from worker.errors import ConfigError, RouteError
 from worker.llm import bedrock_ids
 from worker.llm.accounts import Account
+from worker.llm.callers import CallersAccount
 from worker.llm.catalogue import reasons
 from worker.llm.config_file import ConfigFile
 from worker.llm.directory import Directory
@@ -112,6 +113,15 @@ class Resolver:
         steps = (f"name: {name}", f"endpoint: {endpoint.name}, by {endpoint.origin}", f"model id there: {native}")
         wire = _wire(endpoint.account, native)
         return Resolved(pick, endpoint.kind, endpoint.account, native, wire, steps, endpoint=endpoint.name)
+
+    def of_account(self, callers: CallersAccount) -> Resolved:
+        """Return how a caller's own account is asked for the model that the caller named."""
+        provider, account = callers.provider, callers.account
+        if account.azure:
+            provider = AZURE
+        pick = Pick(callers.model, provider, callers.model)
+        native = spell(pick, Place(provider, account, self.settings))
+        return Resolved(pick, provider, account, native, _wire(account, native))
 
     def _of_provider(self, name: str, at: Provider | None) -> Resolved:
         pick = split_pick(name)

@@ -12,6 +12,7 @@ from worker.domain.orchestration import PinnedRoutes
 from worker.errors import ConfigError, RouteError
 from worker.llm.access import Access
 from worker.llm.backends import AutoBackend, Probe, answers
+from worker.llm.callers import CallersAccount
 from worker.llm.catalogue import CARDS, find_model
 from worker.llm.choices import Role as Role
 from worker.llm.choices import default_model
@@ -155,6 +156,13 @@ class Router:
         access = self._current().access
         for route in routes:
             access.require(route, user_path=user_path)
+
+    def callers_route(self, callers: CallersAccount, *, local_only: bool = False) -> Route:
+        """Return the route to a caller's own account, which nobody stands in for. Raises RouteError."""
+        resolver = self._current().resolver
+        route = build_route(resolver.of_account(callers), resolver, origin="the caller's own account")
+        own = {"billed_to": "caller", "ip": callers.ip, "data_leaves_host": True}
+        return _allowed(route.model_copy(update=own), local_only=local_only)
 
     def judge_route(self, *, local_only: bool = False) -> Route | None:
         """Return the judge's route; None where no model judges.

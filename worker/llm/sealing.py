@@ -13,14 +13,14 @@ from worker.settings import Settings
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
 
-_PURPOSE = b"rca-worker provider keys"
 _ID_PURPOSE = b"rca-worker seed id"
 
 
 class Seals:
     """The seal of the present seed, and that of the one before, which opens and never seals."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, purpose: str = "provider keys") -> None:
+        self._purpose = f"rca-worker {purpose}".encode()
         self._seed = settings.aurora_secret_key or settings.jwt_secret_key
         self._previous = settings.aurora_secret_key_previous
 
@@ -51,8 +51,7 @@ class Seals:
             raise ConfigError("there is no seed")
         return self._of(self._seed)
 
-    @staticmethod
-    def _of(seed: SecretStr) -> "Fernet":
+    def _of(self, seed: SecretStr) -> "Fernet":
         require("cryptography", extra="keys", provider="The store of keys")
         import base64  # noqa: PLC0415
 
@@ -60,7 +59,7 @@ class Seals:
         from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
 
-        derived = HKDF(SHA256(), 32, salt=None, info=_PURPOSE).derive(seed.get_secret_value().encode())
+        derived = HKDF(SHA256(), 32, salt=None, info=self._purpose).derive(seed.get_secret_value().encode())
         return Fernet(base64.urlsafe_b64encode(derived))
 
 

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from worker.errors import ProviderAuthError, ProviderCredentialMissingError
 from worker.llm.aws import AWS_DEFAULT
+from worker.llm.callers import SCHEME, Callers
 from worker.llm.config_file import LITERAL, literal_keys
 from worker.llm.standing import Source
 from worker.llm.transport import Transport
@@ -23,9 +24,10 @@ _SENDABLE = re.compile(r"[!-~]+")
 class Credentials:
     """Looks credentials up where they are now: a key that was changed or removed is so for the next call."""
 
-    def __init__(self, source: Source, transport: Transport) -> None:
+    def __init__(self, source: Source, transport: Transport, callers: Callers | None = None) -> None:
         self._source = source
         self._transport = transport
+        self._callers = callers
         self._vault = Vault(source().settings)
 
     def find(self, ref: str) -> str:
@@ -39,6 +41,9 @@ class Credentials:
             return ""
         if scheme == "google":
             return self._google.token(names)
+        if scheme == SCHEME:
+            key = self._callers.key(names) if self._callers else ""
+            return _value("the caller's key", SecretStr(key))
         if scheme == "vault":
             return _value(f"vault:{names}", SecretStr(self._vault.find(names)))
         if scheme == LITERAL:

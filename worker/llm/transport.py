@@ -52,10 +52,11 @@ class Told:
 
 
 class Deadline:
-    """The moment by which the call of this thread must end."""
+    """The moment by which the call of this thread must end, and the address that it may go to (None: any)."""
 
     def __init__(self) -> None:
         self._at: float | None = None
+        self.ip: str | None = None
 
     def set(self, seconds: float) -> None:
         self._at = time.monotonic() + seconds
@@ -109,7 +110,7 @@ class _BoundedBackend(httpcore.SyncBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         bound = self._deadline.bound(timeout)
-        stream = super().connect_tcp(host, port, bound, local_address, socket_options)
+        stream = super().connect_tcp(self._deadline.ip or host, port, bound, local_address, socket_options)
         return _BoundedStream(stream, self._deadline)
 
 
@@ -124,12 +125,14 @@ class Transport:
         self._lock = threading.Lock()
         self._clients: dict[threading.Thread, httpx.Client] = {}
 
-    def post(self, url: str, *, headers: dict[str, str], body: bytes, timeout_s: float) -> Answered:
+    def post(
+        self, url: str, *, headers: dict[str, str], body: bytes, timeout_s: float, ip: str | None = None
+    ) -> Answered:
         """Post and read the whole answer. Raises ProviderUnavailableError, or MalformedAnswerError if it is too large.
 
-        Redirects are not followed: they would carry the key to another host.
+        Redirects are not followed: they would carry the key to another host. `ip` is the only address connected to.
         """
-        with self._exchange("POST", url, headers=headers, body=body, timeout_s=timeout_s) as response:
+        with self._exchange("POST", url, headers=headers, body=body, timeout_s=timeout_s, ip=ip) as response:
             return Answered(response.status_code, response.headers, _read(response))
 
     def get(self, url: str, *, headers: dict[str, str], timeout_s: float) -> Answered:
@@ -144,10 +147,11 @@ class Transport:
 
     @contextmanager
     def _exchange(
-        self, method: str, url: str, *, headers: dict[str, str], body: bytes, timeout_s: float
+        self, method: str, url: str, *, headers: dict[str, str], body: bytes, timeout_s: float, ip: str | None = None
     ) -> Iterator[httpx.Response]:
         client = self._client()
         self._local.deadline.set(timeout_s)
+        self._local.deadline.ip = ip
         timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
         try:
             with client.stream(method, url, headers=headers, content=body, timeout=timeout) as response:

@@ -8,7 +8,7 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from worker.domain.ids import new_id
-from worker.domain.incident import covers_path
+from worker.domain.incident import IncidentEvent, covers_path
 from worker.domain.orchestration import PinnedRoutes
 from worker.domain.states import InvestigationStatus, ReportVerdict
 from worker.errors import NotFoundError
@@ -77,6 +77,12 @@ def get(session: Session, investigation_id: str, *, user_path: str = "/") -> Inv
     if row is None or not covers_path(user_path, row.user_path):
         raise NotFoundError(f"there is no investigation {investigation_id!r}; `rca investigations list` shows all")
     return row
+
+
+def event_of(session: Session, investigation_id: str) -> IncidentEvent:
+    """Return the event that its incident began with."""
+    row = session.get_one(InvestigationRow, investigation_id)
+    return IncidentEvent.stored(session.get_one(IncidentRow, row.incident_id).event)
 
 
 def pinned_routes(session: Session, investigation_id: str) -> PinnedRoutes:

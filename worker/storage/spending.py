@@ -62,7 +62,7 @@ def read_day(session: Session) -> Day:
     tokens, dollars = usage.counted_sums()
     calls = (
         select(UsageRow.investigation_id, UsageRow.user_path, tokens.label("tokens"), dollars.label("dollars"))
-        .where(UsageRow.created_at >= begins_at, usage.counts())
+        .where(UsageRow.created_at >= begins_at, UsageRow.billed_to == "platform", usage.counts())
         .group_by(UsageRow.investigation_id, UsageRow.user_path)
         .subquery()
     )

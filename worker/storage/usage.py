@@ -97,7 +97,7 @@ def _of_call(session: Session, call: Call) -> dict[str, Any]:
         **call.usage.model_dump(),
         "cost_usd": call.cost_usd,
         "price_source": call.route.price.source if call.route.price else None,
-        "billed_to": "platform",
+        "billed_to": call.route.billed_to,
         "attempts": call.attempts,
         "latency_ms": call.latency_ms,
         "created_at": database_now(session),

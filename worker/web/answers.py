@@ -15,6 +15,14 @@ class Answer(BaseModel):
 class ErrorDetail(Answer):
     error: str = Field(description="A stable word for programs.")
     message: str = Field(description="What is wrong and what to do, for people.")
+    provider: str | None = Field(default=None, description="Whose account it was, where a caller's own was tried.")
+
+
+class HandleAnswer(Answer):
+    """What stands for a caller's account wherever it may not travel itself."""
+
+    handle: str
+    expires_in_s: int
 
 
 class LibraryError(Answer):
@@ -234,6 +242,7 @@ _MEANINGS = {
     404: "There is no such thing below the token's path.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
+    422: "The caller's own account does not know the model.",
     429: "A limit or a budget is reached; again after `Retry-After` seconds.",
     502: "The provider's account or its answer is not as it should be; the message says what is to be done here.",
     503: "The database is away; again after `Retry-After` seconds.",

@@ -11,6 +11,7 @@ from worker.domain.report import Report
 from worker.services import Services
 from worker.web import (
     budget,
+    callers,
     chat,
     deliveries,
     health,
@@ -39,6 +40,7 @@ _PARTS = (
     deliveries,
     models,
     chat,
+    callers,
     model_admin,
     model_backends,
     health,
@@ -68,7 +70,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
         document = get_openapi(title=app.title, version="1", routes=app.routes)
         for operations in document["paths"].values():
             for operation in operations.values():
-                operation["responses"].pop("422", None)
+                if "HTTPValidationError" in str(operation["responses"].get("422")):
+                    operation["responses"].pop("422")
         schemas = document["components"]["schemas"]
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)

@@ -7,6 +7,7 @@ import structlog
 from fastapi import APIRouter, Header, Response
 from fastapi.concurrency import run_in_threadpool
 
+from worker.domain.callers import CallersModel
 from worker.domain.incident import IncidentEvent, covers_path
 from worker.errors import EventError, ModelAccessDeniedError
 from worker.intake.alertmanager import SOURCE, parse_alertmanager
@@ -16,6 +17,7 @@ from worker.services import Services
 from worker.storage.tokens import Identity
 from worker.web.answers import GUARDED, AlertAnswer, IncidentAnswer, WebhookAnswer, failures
 from worker.web.body import RawBody
+from worker.web.callers import hand_in
 from worker.web.door import AtDoor, Door
 from worker.web.identity import Here, Writer
 from worker.web.refusals import refusal
@@ -29,6 +31,10 @@ SHORT_BYTES = 16_384
 """Read in 2 ms whatever it holds; a megabyte may take a second."""
 SHOWN_REASONS = 10
 _FAILURES = failures(400, 408, 413, *GUARDED)
+_PREFLIGHT_FAILURES = failures(422, 429)
+_REPEATED: dict[int | str, dict[str, Any]] = {
+    200: {"model": IncidentAnswer, "description": "The same event was taken before."}
+}
 _EVENT_BODY = {
     "requestBody": {
         "required": True,
@@ -60,7 +66,9 @@ IdempotencyKey = Annotated[
     "/v1/incidents",
     status_code=202,
     openapi_extra=_EVENT_BODY,
-    responses=_FAILURES | {200: {"model": IncidentAnswer, "description": "The same event was taken before."}},
+    responses=_FAILURES
+    | _PREFLIGHT_FAILURES
+    | {200: {"model": IncidentAnswer, "description": "The same event was taken before."}},
 )
 async def post_incident(
     services: Here,
@@ -76,6 +84,9 @@ async def post_incident(
         event = _owned(await _read(parse_event, body), identity)
         if event.model:
             await run_in_threadpool(_require_access, services, event)
+        if event.llm and event.llm.preflight and event.llm.handle is None:
+            handle = await run_in_threadpool(hand_in, services, event.llm, user_path=event.user_path)
+            event = event.model_copy(update={"llm": CallersModel(handle=handle)})
         accepted = await door.take(Offer(event, VIA, idempotency_key))
     except EventError as error:
         _note_rejected(str(error), source=VIA)

@@ -37,6 +37,7 @@ class Refusal:
     error: str
     message: str
     headers: dict[str, str] = field(default_factory=dict)
+    provider: str | None = None
 
 
 _STORAGE_AWAY = Refusal(
@@ -55,9 +56,11 @@ _INPUT_ERRORS: tuple[tuple[type[Exception], int, str], ...] = (
 """The first that fits; their messages are written for the caller."""
 
 
-def refusal(status: int, error: str, message: str, *, headers: dict[str, str] | None = None) -> HTTPException:
+def refusal(
+    status: int, error: str, message: str, *, headers: dict[str, str] | None = None, provider: str | None = None
+) -> HTTPException:
     """Return the exception that a handler raises to refuse."""
-    return HTTPException(status, detail={"error": error, "message": message}, headers=headers)
+    return HTTPException(status, detail={"error": error, "message": message, "provider": provider}, headers=headers)
 
 
 def install_refusals(app: FastAPI) -> None:
@@ -76,7 +79,8 @@ def answer_error(request: Request, error: Exception) -> Response:
     if _is_for_people(request):
         page = render("error.html.j2", title=HTTPStatus(said.status).phrase, message=said.message)
         return HTMLResponse(page, said.status, headers)
-    body = ErrorAnswer(detail=ErrorDetail(error=said.error, message=said.message), error=_for_library(request, said))
+    detail = ErrorDetail(error=said.error, message=said.message, provider=said.provider)
+    body = ErrorAnswer(detail=detail, error=_for_library(request, said))
     return JSONResponse(body.model_dump(exclude_none=True), said.status, headers)
 
 
@@ -102,7 +106,7 @@ def _described(error: StarletteHTTPException) -> Refusal:
     """Take our own words over, and give the framework's (no such path, no such method) our shape."""
     headers = dict(error.headers or {})
     if isinstance(error.detail, dict):
-        return Refusal(error.status_code, error.detail["error"], error.detail["message"], headers)
+        return Refusal(error.status_code, headers=headers, **error.detail)
     status = HTTPStatus(error.status_code)
     return Refusal(error.status_code, status.name.lower(), status.phrase, headers)
 

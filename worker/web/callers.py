@@ -1,0 +1,70 @@
+"""Callers' own model accounts: handed in for a handle, or with an incident; tried first where that is asked for."""
+
+from fastapi import APIRouter
+
+from worker.domain.callers import CallersModel
+from worker.domain.conversation import ModelRequest, UserMessage
+from worker.errors import (
+    InvalidRequestError,
+    ModelNotFoundError,
+    ProviderAuthError,
+    ProviderError,
+    ProviderQuotaError,
+    ProviderRateLimitedError,
+    RouteError,
+    UserError,
+    WorkerError,
+)
+from worker.services import Services
+from worker.web.answers import GUARDED, HandleAnswer, failures
+from worker.web.identity import Here, Writer
+from worker.web.refusals import refusal
+
+router = APIRouter()
+
+PREFLIGHT_S = 10.0
+FEW_TOKENS = 16
+PREFLIGHT_FAILURES = (401, 422, 429, 503)
+_STATUSES: tuple[tuple[type[WorkerError], int], ...] = (
+    (ProviderAuthError, 401),
+    (RouteError, 422),
+    (ModelNotFoundError, 422),
+    (InvalidRequestError, 422),
+    (ProviderRateLimitedError, 429),
+    (ProviderQuotaError, 429),
+)
+
+
+@router.post("/v1/llm/handles", status_code=201, responses=failures(400, 422, 429, *GUARDED))
+def post_handle(services: Here, identity: Writer, body: CallersModel) -> HandleAnswer:
+    """Hand in an account; its handle goes on the queue in its place, for incidents of the token's path and below."""
+    if body.handle is not None:
+        raise UserError("llm.handle: is what this answers; send provider, model and key")
+    handle = hand_in(services, body, user_path=identity.user_path)
+    return HandleAnswer(handle=handle, expires_in_s=round(services.settings.rca_byo_ttl_s))
+
+
+def hand_in(services: Services, llm: CallersModel, *, user_path: str) -> str:
+    """Seal an account and return its handle; where a preflight is asked for and fails, refuse and keep nothing."""
+    handle = services.callers.keep(llm, user_path=user_path)
+    services.redactor.learn([llm.key.get_secret_value()] if llm.key else [])
+    if not llm.preflight:
+        return handle
+    try:
+        _try(services, handle, user_path)
+    except (ProviderError, RouteError) as error:
+        services.callers.drop(handle)
+        status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 503)
+        wait_s = getattr(error, "retry_after_s", None)
+        headers = {"Retry-After": str(int(wait_s) + 1)} if wait_s else {}
+        message = services.redactor.scrub(str(error))
+        provider = llm.provider or ""
+        raise refusal(status, "llm_provider_error", message, headers=headers, provider=provider) from None
+    return handle
+
+
+def _try(services: Services, handle: str, user_path: str) -> None:
+    """Call the account once with a few tokens."""
+    route = services.router.callers_route(services.callers.find(handle, user_path=user_path))
+    hello = ModelRequest(messages=(UserMessage(text="Say ok."),), max_output_tokens=FEW_TOKENS)
+    services.model.ask(hello, route=route, timeout_s=PREFLIGHT_S)
