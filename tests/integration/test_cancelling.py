@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 
 from sqlalchemy import select
 
@@ -53,14 +54,20 @@ def test_of_many_calls_of_a_turn_those_that_wait_for_a_place_do_not_start(open_s
     outputs: list[str] = []
     ended_by_then: list[int] = []
 
+    numbers, cancelled = count(1), threading.Event()
+
     class CancelsAtTheThird(Redactor):
-        """Sees each output before it is stored."""
+        """Sees each output before it is stored; those after the third keep their places until the cancel is through."""
 
         def scrub(self, text: str) -> str:
             outputs.append(text)
-            if len(outputs) == 3:
+            number = next(numbers)
+            if number == 3:
                 pipeline.cancel(services, taken.investigation_id)
                 ended_by_then.append(len(outputs))
+                cancelled.set()
+            elif number > 3:
+                assert cancelled.wait(30)
             return super().scrub(text)
 
     drain(replace(services, redactor=CancelsAtTheThird(())))

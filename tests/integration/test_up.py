@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,16 +73,24 @@ def is_alive(pid: int | None) -> bool:
     return True
 
 
-@pytest.fixture
-def system(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Up]:
+@contextmanager
+def started(tmp_path: Path) -> Iterator[Up]:
     settings = Settings(rca_home=tmp_path, rca_http_port=free_port(), rca_grace_s=5, redis_url=None, database_url=None)
     stop = Stop(after_s=None)
     thread = threading.Thread(target=lambda: run(settings, stop, list_processes=small_processes))
     thread.start()
     system = Up(settings, stop, thread)
-    assert eventually(lambda: system.file)
-    yield system
-    system.end()
+    try:
+        assert eventually(lambda: system.file)
+        yield system
+    finally:
+        system.end()
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[Up]:
+    with started(tmp_path) as up:
+        yield up
 
 
 def test_redis_and_tables_are_there_when_it_is_ready(system: Up) -> None:
@@ -95,7 +104,8 @@ def test_redis_and_tables_are_there_when_it_is_ready(system: Up) -> None:
     assert "investigations" in tables
 
 
-def test_the_summary_comes_once_and_children_know_redis(capfd: pytest.CaptureFixture[str], system: Up) -> None:
+def test_the_summary_comes_once_and_children_know_redis(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What is said between a fixture and its test is heard by nobody: so it is started in the test itself."""
     said = ""
 
     def is_announced() -> bool:
@@ -103,8 +113,8 @@ def test_the_summary_comes_once_and_children_know_redis(capfd: pytest.CaptureFix
         said += capfd.readouterr().out
         return "| processes" in said and "worker sees" in said
 
-    assert eventually(is_announced)
-    system.end()
+    with started(tmp_path) as system:
+        assert eventually(is_announced)
     said += capfd.readouterr().out
 
     assert said.count("| ready") == 1
