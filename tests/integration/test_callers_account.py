@@ -119,6 +119,10 @@ def row_of(services: Services, investigation_id: str) -> InvestigationRow:
         ({"provider": "azure", "base_url": None}, "llm.base_url: is required for azure"),
         ({"provider": "azure"}, "llm.extra.api_version: is required for azure"),
         ({"extra": {"organization": "x"}}, "llm.extra.organization: is not known for openai"),
+        ({"base_url": "https://mine.openai.azure.com"}, "set llm.extra.api_version, such as 2024-10-21"),
+        ({"base_url": "https://mine.services.ai.azure.com/openai/v2"}, "set llm.extra.api_version, such as 2024-10-21"),
+        ({"provider": "google"}, "llm.base_url: is not taken for google; leave it out"),
+        ({"handle": "byo_x"}, "llm: is either a handle or an account; leave base_url, key, model, provider out"),
         ({"unknown": 1}, "llm.unknown"),
         ({"base_url": "http://10.0.0.1/v1"}, "llm.base_url: has to begin with https://"),
     ],
@@ -218,6 +222,41 @@ def test_7_3_a_key_that_is_gone_fails_by_its_name(services: Services, provider: 
         row = row_of(services, investigation)
         assert (row.status, row.failure_class) == ("failed", "byo_credential_expired")
         assert "send the incident again" in (row.failure_reason or "")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"provider": "openai-compatible", "base_url": "no address", "api_version": None},
+        {"provider": "openai", "base_url": "https://mine.openai.azure.com", "api_version": None},
+        {"provider": "skynet"},
+    ],
+)
+def test_7_3_one_account_that_cannot_be_used_fails_alone(
+    services: Services, provider: ModelServer, changes: dict[str, Any]
+) -> None:
+    """Such as one that another release has taken: it must not stand in the way of the queue behind it."""
+    llm = CallersModel.model_validate(own(provider))
+    handle = services.callers.keep(llm, user_path="/")
+    kept = services.callers._open(handle).model_copy(update=changes)
+    sealed, seed_id = services.callers._seals.seal(kept.model_dump_json())
+    services.callers._redis.set(f"rca:byo:{handle}", f"{seed_id}:{sealed}")
+    broken = pipeline.accept(services, incident("a", service="a", llm=CallersModel(handle=handle)), via="test")
+    behind = pipeline.accept(services, incident("b", service="b", llm=llm), via="test")
+    drain(services)
+
+    assert row_of(services, broken.investigation_id).failure_class == "byo_credential_expired"
+    assert row_of(services, behind.investigation_id).status == "completed"
+
+
+def test_7_3_an_azure_address_is_azures_whatever_it_is_called(services: Services, provider: ModelServer) -> None:
+    callers = Callers(FakeRedis(), services.settings, check=lambda *_args, **_how: "127.0.0.1")
+    told = own(provider, base_url="https://mine.openai.azure.com", extra={"api_version": "2024-10-21"})
+    account = callers.find(callers.keep(CallersModel.model_validate(told), user_path="/"), user_path="/")
+
+    assert account.provider.name == "azure"
+    assert account.account.azure is not None
+    assert account.account.azure.api_version == "2024-10-21"
 
 
 def test_7_3_without_a_seed_no_callers_key_is_taken(build: Build, provider: ModelServer) -> None:

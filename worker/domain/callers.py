@@ -1,8 +1,8 @@
 """A caller's own model account, as it comes with an incident and as it is kept."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 
 class CallersModel(BaseModel):
@@ -26,3 +26,10 @@ class CallersModel(BaseModel):
     @classmethod
     def _trimmed(cls, value: str | None) -> str | None:
         return (value.strip() or None) if value is not None else None
+
+    @model_validator(mode="after")
+    def _is_one_of_two(self) -> Self:
+        account = {name for name in type(self).model_fields if name != "handle" and getattr(self, name)}
+        if self.handle and account:
+            raise ValueError(f"is either a handle or an account; leave {', '.join(sorted(account))} out")
+        return self

@@ -41,8 +41,10 @@ def is_azure(address: str) -> bool:
     return (parts.hostname or "").endswith(_HOSTS) or _VERSION in parse_qs(parts.query)
 
 
-def read_resource(address: str, *, api_version: str | None, variable: str) -> Resource:
-    """Take an address apart. Raises ConfigError where an API version is needed and none is given."""
+def read_resource(
+    address: str, *, api_version: str | None, variable: str, version_field: str = "AZURE_OPENAI_API_VERSION"
+) -> Resource:
+    """Take an address apart. Raises ConfigError where an API version is needed and none is given in its field."""
     parts = urlsplit(address)
     before, _, behind = parts.path.partition("/openai")
     root = f"{parts.scheme}://{parts.netloc}{before.rstrip('/')}"
@@ -52,7 +54,7 @@ def read_resource(address: str, *, api_version: str | None, variable: str) -> Re
     version = next(iter(parse_qs(parts.query).get(_VERSION, [])), api_version)
     if version is None:
         raise ConfigError(
-            f"{variable} is an Azure resource; set AZURE_OPENAI_API_VERSION, such as 2024-10-21,"
+            f"{variable} is an Azure resource; set {version_field}, such as 2024-10-21,"
             " or end the address with /openai/v1"
         )
     named = segments[1] if segments[:1] == ["deployments"] and len(segments) > 1 else None

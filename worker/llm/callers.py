@@ -20,6 +20,7 @@ from worker.errors import (
     UserError,
 )
 from worker.llm.accounts import Account
+from worker.llm.azure import is_azure
 from worker.llm.endpoints import Said, make_account
 from worker.llm.outward import check_address
 from worker.llm.providers import Provider, find_provider
@@ -95,11 +96,10 @@ class Callers:
         kept = self._open(handle)
         if not covers_path(kept.user_path, user_path):
             raise ByoCredentialExpiredError("the caller's key was handed in for another user_path; hand it in there")
-        provider = find_provider(kept.provider)
-        if provider is None:
-            raise ByoCredentialExpiredError(f"{kept.provider} is no provider here any more; send another llm")
-        said = Said(provider, "llm", kept.base_url, f"{SCHEME}:{handle}", kept.api_version)
-        return CallersAccount(provider, make_account(said), kept.model, kept.ip, kept.for_all)
+        try:
+            return _account_of(kept, handle)
+        except ConfigError as error:
+            raise ByoCredentialExpiredError(f"the caller's account cannot be used: {error}") from error
 
     def drop(self, handle: str) -> None:
         """Forget an account. While Redis is away it stays until its time is up."""
@@ -119,7 +119,7 @@ class Callers:
         seed_id, _, sealed = text.partition(":")
         try:
             return Kept.model_validate_json(self._seals.open(sealed, seed_id))
-        except SealError as error:
+        except (SealError, ConfigError) as error:
             raise ByoCredentialExpiredError(f"the caller's key cannot be opened: {error}") from error
 
     def _read(self, llm: CallersModel, user_path: str) -> Kept:
@@ -130,36 +130,62 @@ class Callers:
         key = llm.key.get_secret_value().strip() if llm.key else ""
         if not key:
             raise UserError("llm.key: is required")
-        provider = self._provider(llm.provider or "")
         base_url = llm.base_url.rstrip("/") if llm.base_url else None
-        if provider.name in {"azure", "openai-compatible"} and base_url is None:
-            raise UserError(f"llm.base_url: is required for {provider.name}")
-        unknown = sorted(set(llm.extra) - _EXTRAS.get(provider.name, frozenset()))
-        if unknown:
-            raise UserError(f"llm.extra.{unknown[0]}: is not known for {provider.name}")
-        if provider.name == "azure" and not llm.extra.get("api_version", "").strip():
-            raise UserError("llm.extra.api_version: is required for azure, such as 2024-10-21")
-        ip = self._check(base_url, allowed=self._allowed) if base_url else None
-        return Kept(
-            provider="openai-compatible" if provider.name == "openai" and base_url else provider.name,
+        provider = _kind_of(_provider(llm.provider or ""), base_url)
+        _require_fitting(provider, llm)
+        kept = Kept(
+            provider=provider,
             model=llm.model or "",
             key=key,
             user_path=user_path,
             base_url=base_url,
             api_version=llm.extra.get("api_version"),
-            ip=ip,
             for_all="all" in llm.apply_to,
         )
-
-    def _provider(self, name: str) -> Provider:
-        provider = find_provider(name)
-        if provider is None or provider.name not in ACCEPTED:
-            why = (
-                "takes a set of credentials" if provider and provider.name in {"vertex", "bedrock"} else "is not taken"
-            )
-            raise UserError(f"llm.provider: {name[:60]!r} {why}; a caller may bring one of {', '.join(ACCEPTED)}")
-        return provider
+        try:
+            _account_of(kept, handle="")
+        except ConfigError as error:
+            raise UserError(f"llm: {error}") from error
+        return kept.model_copy(update={"ip": self._check(base_url, allowed=self._allowed)}) if base_url else kept
 
     @property
     def _allowed(self) -> frozenset[str]:
         return frozenset(host.strip().lower() for host in (self._settings.byo_base_url_allowlist or "").split(","))
+
+
+def _provider(name: str) -> str:
+    """Return the provider's own name. Raises UserError for one whose account a caller cannot bring."""
+    provider = find_provider(name)
+    if provider is None or provider.name not in ACCEPTED:
+        why = "takes a set of credentials" if provider and provider.name in {"vertex", "bedrock"} else "is not taken"
+        raise UserError(f"llm.provider: {name[:60]!r} {why}; a caller may bring one of {', '.join(ACCEPTED)}")
+    return provider.name
+
+
+def _kind_of(provider: str, base_url: str | None) -> str:
+    """Return whose kind an account of OpenAI's kind is, by where it leads."""
+    if base_url and provider in {"openai", "openai-compatible"}:
+        return "azure" if is_azure(base_url) else "openai-compatible"
+    return provider
+
+
+def _require_fitting(provider: str, llm: CallersModel) -> None:
+    """Raise UserError that names a field that is missing for the provider, or that it does not have."""
+    if provider in {"azure", "openai-compatible"} and llm.base_url is None:
+        raise UserError(f"llm.base_url: is required for {provider}")
+    if provider == "google" and llm.base_url:
+        raise UserError("llm.base_url: is not taken for google; leave it out")
+    unknown = sorted(set(llm.extra) - _EXTRAS.get(provider, frozenset()))
+    if unknown:
+        raise UserError(f"llm.extra.{unknown[0]}: is not known for {llm.provider}")
+    if llm.provider == "azure" and not llm.extra.get("api_version", "").strip():
+        raise UserError("llm.extra.api_version: is required for azure, such as 2024-10-21")
+
+
+def _account_of(kept: Kept, handle: str) -> CallersAccount:
+    """Return the account that is kept under a handle. Raises ConfigError where that cannot be one."""
+    provider = find_provider(kept.provider)
+    if provider is None:
+        raise ConfigError(f"{kept.provider} is no provider here; send another llm")
+    said = Said(provider, "llm", kept.base_url, f"{SCHEME}:{handle}", kept.api_version, "llm.extra.api_version")
+    return CallersAccount(provider, make_account(said), kept.model, kept.ip, kept.for_all)

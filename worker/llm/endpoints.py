@@ -40,13 +40,17 @@ _SUFFIX = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*?)_(?P<what>API_KEY|BASE_URL|MODE
 
 @dataclass(frozen=True)
 class Said:
-    """What somebody says of an endpoint: whose kind it is, where, and by which credential; `origin` says who."""
+    """What somebody says of an endpoint: whose kind it is, where, and by which credential; `origin` says who.
+
+    `version_field` is where they can say Azure's API version.
+    """
 
     kind: Provider
     origin: str
     base_url: str | None = None
     credential_ref: str | None = None
     api_version: str | None = None
+    version_field: str = "api_version beside it"
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,9 @@ def _account(said: Said, address: Value) -> Account:
     kind, text, ref = said.kind.name, address.text, said.credential_ref
     is_openai_like = kind in {"openai", "azure", "openai-compatible"}
     if is_openai_like and (kind == "azure" or said.api_version or is_azure(text)):
-        resource = read_resource(text, api_version=said.api_version, variable=said.origin)
+        resource = read_resource(
+            text, api_version=said.api_version, variable=said.origin, version_field=said.version_field
+        )
         wire = RESPONSES if resource.offers_responses else None
         return Account(CHAT, address, ref, reasoning_wire=wire, azure=resource)
     is_own = text != _DEFAULTS.get(kind)
@@ -183,7 +189,8 @@ def environment_endpoints(variables: Mapping[str, str]) -> Iterator[Endpoint]:
         if kind is None or (set(parts) == {"MODELS"} and _is_canonical(word)):
             continue
         ref = f"env:{word}_API_KEY" if "API_KEY" in parts else None
-        account = make_account(Said(kind, f"{word}_*", parts.get("BASE_URL"), ref))
+        said = Said(kind, f"{word}_*", parts.get("BASE_URL"), ref, version_field="?api-version= in its address")
+        account = make_account(said)
         yield Endpoint(word.lower().replace("_", "-"), kind, account, f"{word}_*")
 
 
