@@ -1,7 +1,7 @@
 """The models as they are configured now, in this process: one generation at a time, followed within a second.
 
 A change writes the next generation into the database and its number into Redis. Each process looks there, a few times
-a second at the most and only when somebody asks; while Redis is away it looks into the database every few seconds.
+a second at the most and only when somebody asks; and into the database every few seconds, whatever Redis says.
 What cannot work is not taken for new investigations: the generation before serves on, and the log says why. But keys
 are always the newest: one that was removed is gone, whatever else that breaks.
 """
@@ -9,6 +9,7 @@ are always the newest: one that was removed is gone, whatever else that breaks.
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 from pydantic import SecretStr
@@ -20,7 +21,7 @@ from worker.domain.model_state import ModelState
 from worker.errors import ConfigError, ProviderError, SealError, StorageUnavailableError
 from worker.llm.routing import Router
 from worker.llm.sealing import Seals
-from worker.llm.standing import Standing, StoredKeys, read_standing
+from worker.llm.standing import Standing, StoredKeys, lay_over, read_standing
 from worker.llm.vault import Vault
 from worker.ops.redaction import Redactor
 from worker.settings import Settings
@@ -31,8 +32,11 @@ log = structlog.get_logger()
 
 KEY = "rca:llm:generation"
 LOOK_EVERY_S = 0.25
-POLL_EVERY_S = 2.0
-"""How often the database is asked where Redis says nothing."""
+POLL_EVERY_S = 4.0
+"""How often the database is asked where Redis says nothing new, and Redis while it is away."""
+_RAISE = """
+if tonumber(ARGV[1]) > tonumber(redis.call('GET', KEYS[1]) or 0) then redis.call('SET', KEYS[1], ARGV[1]) end
+"""
 
 
 class Signal:
@@ -40,12 +44,13 @@ class Signal:
 
     def __init__(self, redis: Redis, clock: Callable[[], float] = time.monotonic) -> None:
         self._redis, self._clock = redis, clock
+        self._raise = redis.register_script(_RAISE)
         self._away_until = 0.0
 
     def tell(self, generation: int) -> None:
-        """Let every process know. Where Redis is away they find out by themselves."""
+        """Let every process know, if they do not know of a newer one. Where Redis is away they find out themselves."""
         try:
-            self._redis.set(KEY, generation)
+            self._raise((KEY,), (generation,))
         except RedisError as error:
             log.info("generation_untold", generation=generation, error=type(error).__name__)
 
@@ -80,6 +85,7 @@ class CurrentModels:
         self._in_vault: dict[str, str] = {}
         self._standing = self._latest = read_standing(settings)
         self._refused = 0
+        self._heard: int | None = None
         self._looks_at = self._polls_at = 0.0
         self._looking = threading.Lock()
 
@@ -119,9 +125,8 @@ class CurrentModels:
 
     def _look(self) -> None:
         heard = self._signal.hear() if self._signal else None
-        if heard == self._standing.generation or (heard is not None and heard == self._refused):
-            return
-        if heard is None and self._clock() < self._polls_at:
+        is_news = heard not in {None, self._heard, self._standing.generation, self._refused}
+        if not is_news and self._clock() < self._polls_at:
             return
         self._polls_at = self._clock() + POLL_EVERY_S
         try:
@@ -130,7 +135,8 @@ class CurrentModels:
                 sealed = provider_keys.all_keys(session)
         except (StorageUnavailableError, ProgrammingError):  # the latter: before the tables are there
             return
-        if heard is None and self._signal and state.generation:
+        self._heard = heard
+        if self._signal and state.generation > (heard or 0):
             self._signal.tell(state.generation)
         if state.generation not in {self._standing.generation, self._refused}:
             self._take(state, sealed)
@@ -143,6 +149,9 @@ class CurrentModels:
             standing = self._latest = read_standing(self._settings, state, keys)
             Router(standing.settings, source=lambda: standing)
         except ConfigError as error:
+            self._latest = replace(
+                self._latest, settings=lay_over(self._settings, state, keys.values), state=state, sources=keys.sources
+            )
             self._refused = state.generation
             log.warning("generation_refused", generation=state.generation, serving=self.generation, error=str(error))
             return

@@ -99,6 +99,26 @@ def test_5_8_a_redis_that_forgot_is_told_again(join: Callable[[Redis], Services]
     assert within(lambda: redis.get("rca:llm:generation") == b"1", 6.0)
 
 
+def test_5_8_what_is_told_late_takes_nothing_back(redis: Redis) -> None:
+    for number in (6, 5):
+        Signal(redis).tell(number)
+
+    assert Signal(redis).hear() == 6
+
+
+def test_5_8_a_change_whose_author_died_before_it_was_told_is_known_within_six_seconds(
+    join: Callable[[Redis], Services], redis: Redis
+) -> None:
+    with Redis(host="127.0.0.1", port=1, socket_connect_timeout=0.2, retry=Retry(NoBackoff(), 0)) as nobody:
+        first, second = join(redis), join(redis)
+        managing.put_alias(first, "me", Alias(name="slow", target=HAIKU))
+        assert within(lambda: leads_to(second, "slow") is not None, 1.0)
+        managing.put_alias(join(nobody), "me", Alias(name="fast", target=HAIKU))
+
+        assert within(lambda: leads_to(second, "fast") is not None, 6.0)
+        assert redis.get("rca:llm:generation") == b"2"
+
+
 def test_5_8_whoever_asks_all_the_time_looks_only_a_few_times(join: Callable[[Redis], Services], redis: Redis) -> None:
     services = join(redis)
     managing.put_alias(services, "me", Alias(name="fast", target=HAIKU))

@@ -1,6 +1,7 @@
 """Models managed over HTTP while the product runs: aliases, access, prices, backends, keys (rules 5.1-5.7, 6.1-6.6)."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -267,6 +268,21 @@ def test_5_8_a_key_is_removed_even_where_nothing_works_without_it(build: Build) 
     assert (
         services.router.route(Role.RCA).label == "openai/gpt-4.1"
     )  # what it led to before; its calls say what is missing
+
+
+def test_5_8_a_key_is_removed_even_where_the_file_cannot_be_read(build: Build, tmp_path: Path) -> None:
+    path = tmp_path / "models.yaml"
+    path.write_text("llm: {aliases: {fast: anthropic/claude-haiku-4.5}}")
+    services = build(rca_llm_config=str(path))
+    managing.put_key(services, "me", "openai", "stored-key-of-openai")
+    path.write_text("llm: [broken")
+    managing.delete_key(services, "me", "openai")
+
+    latest = services.models.latest()
+    assert latest.settings.openai_api_key.get_secret_value() == "key-of-the-environment"
+    assert latest.sources == {}
+    assert "fast" in latest.file.content.llm.aliases
+    assert services.models.get().generation == 1
 
 
 # 6.1
