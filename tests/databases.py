@@ -1,5 +1,7 @@
 """Databases for tests: migrated once, copied for each; statements compiled once for all."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,7 +11,10 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.orm import Session
 
+from worker.errors import StorageUnavailableError
+from worker.storage.database import Database
 from worker.storage.migrate import migrate
 
 _compiled: dict[Any, Any] = {}
@@ -60,3 +65,20 @@ class Sqlite(_Interchangeable, SQLiteDialect_pysqlite):
 
 class Postgresql(_Interchangeable, PGDialect_psycopg):
     supports_statement_cache = True
+
+
+class FailingDatabase(Database):
+    """Fails at the transactions whose numbers are given, counted from 1."""
+
+    def __init__(self, url: str, *, fails_at: set[int]) -> None:
+        super().__init__(url)
+        self._fails_at = fails_at
+        self._count = 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        self._count += 1
+        if self._count in self._fails_at:
+            raise StorageUnavailableError("the database does not answer")
+        with super().transaction() as session:
+            yield session

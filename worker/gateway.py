@@ -3,20 +3,20 @@
 import time
 from dataclasses import dataclass
 
-from worker import budgeting
-from worker.domain.conversation import ModelAnswer, ModelRequest, Route
+from worker import bookings, budgeting
+from worker.budgeting import NextAsk
+from worker.domain.conversation import ModelAnswer, ModelRequest
 from worker.domain.states import Purpose
-from worker.domain.transcript import Amount
 from worker.errors import BudgetExceededError, InvalidRequestError, LimitReachedError, WorkerError
-from worker.investigation.budget import NextCall, count_call
+from worker.investigation.budget import NextCall
 from worker.investigation.messages import request_tokens
-from worker.llm.prices import cost_usd
 from worker.llm.routing import Role
-from worker.ops import metrics
 from worker.services import Services
 from worker.storage import spending, usage
 
 OFFLINE = "offline"
+PATIENCE_S = 15.0
+"""For how long a database that is away is waited for: what was paid for is worth it, and the caller still waits."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ def call(services: Services, request: ModelRequest, *, model: str | None, user_p
         raise InvalidRequestError(f"{route.label} only looks into incidents; name another model")
     expected = NextCall(1, request_tokens(request), route.price, services.settings.rca_unpriced_usd_per_mtok)
     _require_room(services, user_path, expected)
-    return Answered(_ask(services, request, route, expected, user_path=user_path), model or route.picked)
+    asked = NextAsk(Purpose.GATEWAY, route, expected)
+    return Answered(_ask(services, request, asked, user_path=user_path), model or route.picked)
 
 
 def _require_room(services: Services, user_path: str, expected: NextCall) -> None:
@@ -50,39 +51,21 @@ def _require_room(services: Services, user_path: str, expected: NextCall) -> Non
         raise BudgetExceededError(waits)
 
 
-def _ask(services: Services, request: ModelRequest, route: Route, expected: NextCall, *, user_path: str) -> ModelAnswer:
+def _ask(services: Services, request: ModelRequest, asked: NextAsk, *, user_path: str) -> ModelAnswer:
     """Ask, and book what came of it."""
     began = time.monotonic()
     try:
-        answer = services.model.ask(request, route=route, timeout_s=services.settings.rca_call_timeout_s)
+        answer = services.model.ask(request, route=asked.route, timeout_s=services.settings.rca_call_timeout_s)
     except LimitReachedError:
         raise  # nobody was asked
     except WorkerError as error:
-        latency_ms = round((time.monotonic() - began) * 1000)
-        _book(services, usage.Call(Purpose.GATEWAY, route, error.reason, latency_ms=latency_ms), user_path)
+        _book(services, bookings.of_failure(asked, error, began=began), user_path)
         raise
-    answered_by = answer.fallback.route if answer.fallback else route
-    cost = cost_usd(answer.usage, answered_by.price)
-    booking = usage.Call(
-        Purpose.GATEWAY,
-        answered_by,
-        usage.OK,
-        answer.usage,
-        cost_usd=cost,
-        attempts=answer.attempts,
-        latency_ms=answer.latency_ms,
-        counted=count_call(expected, answer.usage, cost),
-        fallback_of=route.label if answer.fallback else None,
-        fallback_reason=answer.fallback.reason if answer.fallback else None,
-    )
-    _book(services, booking, user_path)
+    _book(services, bookings.of_answer(asked, answer), user_path)
     return answer
 
 
 def _book(services: Services, booking: usage.Call, user_path: str) -> None:
-    metrics.MODEL_CALLS.labels(purpose=booking.purpose, model=booking.route.label, outcome=booking.outcome).inc()
-    if booking.outcome != usage.OK:
-        booking = usage.with_counted(booking, Amount())
-    with services.database.transaction() as session:
-        usage.book_alone(session, booking, user_path=user_path)
+    bookings.count(booking)
+    services.database.insist(lambda s: usage.book_alone(s, booking, user_path=user_path), for_s=PATIENCE_S)
     services.recent_day.forget()

@@ -1,6 +1,7 @@
 """`/v1/chat/completions` as OpenAI's own library uses it, over real sockets on both sides (5.9)."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -10,20 +11,23 @@ from openai import OpenAI
 from sqlalchemy import select
 
 from tests.builders import build_services, close_services
+from tests.databases import FailingDatabase
 from tests.fakes import ScriptedModel
 from tests.model_server import Exchange, ModelServer, Reply
 from tests.web_client import running_server, token_for
-from worker import managing
+from worker import gateway, managing
 from worker.bootstrap import Models
 from worker.domain.conversation import ToolMessage
 from worker.domain.model_state import AccessRule, Alias
 from worker.investigation.offline.analyst import OfflineAnalyst
 from worker.llm.client import ProviderClient
 from worker.llm.gate import LocalGate
+from worker.ops import metrics
 from worker.services import Services
 from worker.storage import spending
 from worker.storage.sums import Group, add_up
 from worker.storage.tables import UsageRow
+from worker.web.chat_format import parse_chat, to_request
 
 HAIKU = "anthropic/claude-haiku-4.5"
 WEATHER: Any = {
@@ -180,32 +184,39 @@ def test_5_9_access_rules_hold_for_the_tokens_path(services: Services, start: St
         ({"model": "regular", "n": 2}, openai.BadRequestError, "n: "),
         ({"model": "regular", "top_p": 0.5}, openai.BadRequestError, "top_p: "),
         ({"model": "regular", "logprobs": True}, openai.BadRequestError, "logprobs: "),
+        ({"messages": [{"role": "tool", "content": "9"}]}, openai.BadRequestError, "tool_call_id None answers no"),
+        ({"messages": [{"role": "tool", "content": "9", "tool_call_id": "x"}]}, openai.BadRequestError, "'x' answers"),
     ],
 )
 def test_5_9_what_cannot_be_is_refused_by_name(
     start: Start, asked: dict[str, Any], error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error, match=said):
-        start().chat.completions.create(messages=HELLO, **asked)
+        start().chat.completions.create(**({"messages": HELLO, "model": "regular"} | asked))
 
 
 def test_5_9_a_providers_refusal_is_told_as_what_it_is_and_booked(services: Services, start: Start) -> None:
-    with ModelServer(lambda _: Reply(status=401, body=b'{"error": {"message": "no"}}')) as refusing:
-        settings = services.settings.model_copy(update={"openai_base_url": refusing.openai_url})
-        gateway = ProviderClient(settings, gate=LocalGate())
-        object.__setattr__(services, "settings", settings)
-        object.__setattr__(services, "model", Models(offline=OfflineAnalyst(), providers=gateway))
-        services.router._source = lambda: _with(services, settings)
-        with pytest.raises(openai.InternalServerError, match="the key is wrong or revoked") as caught:
-            start().chat.completions.create(model="openai/gpt-4.1-mini", messages=HELLO)
-        gateway.close()
+    with (
+        ModelServer(lambda _: Reply(status=401, body=b'{"error": {"message": "no"}}')) as refusing,
+        serving(services, refusing),
+        pytest.raises(openai.InternalServerError, match="the key is wrong or revoked") as caught,
+    ):
+        start().chat.completions.create(model="openai/gpt-4.1-mini", messages=HELLO)
 
     assert (caught.value.status_code, caught.value.code) == (502, "provider_auth")
     assert [(row.outcome, row.counted_tokens) for row in rows(services)] == [("provider_auth", 0)]
 
 
-def _with(services: Services, settings: Any) -> Any:
-    return replace(services.models.get(), settings=settings)
+@contextmanager
+def serving(services: Services, server: ModelServer) -> Iterator[None]:
+    """Let OpenAI be this server."""
+    settings = services.settings.model_copy(update={"openai_base_url": server.openai_url})
+    client = ProviderClient(settings, gate=LocalGate(), sleep=lambda _: None)
+    object.__setattr__(services, "settings", settings)
+    object.__setattr__(services, "model", Models(offline=OfflineAnalyst(), providers=client))
+    services.router._source = lambda: replace(services.models.get(), settings=settings)
+    yield
+    client.close()
 
 
 def test_5_9_calls_count_in_the_day_and_its_budget_binds_them(services: Services, start: Start) -> None:
@@ -221,6 +232,48 @@ def test_5_9_calls_count_in_the_day_and_its_budget_binds_them(services: Services
         client.chat.completions.create(model="regular", messages=HELLO)
     assert int(caught.value.response.headers["retry-after"]) > 0
     assert start("/team/beta").chat.completions.create(model="regular", messages=HELLO)
+
+
+def sample(name: str, **labels: str) -> float:
+    return metrics.REGISTRY.get_sample_value(name, {"purpose": "gateway", **labels}) or 0.0
+
+
+def test_5_9_calls_count_in_the_metrics_as_those_of_investigations_do(start: Start) -> None:
+    model = "anthropic/claude-haiku-4-5"
+    counted = [("rca_tokens_total", {"kind": "input"}), ("rca_tokens_total", {"kind": "output"}),
+               ("rca_model_calls_total", {"outcome": "ok"}), ("rca_model_call_seconds_count", {})]  # fmt: skip
+    before = [sample(name, model=model, **labels) for name, labels in counted]
+    start().chat.completions.create(model="regular", messages=HELLO)
+    after = [sample(name, model=model, **labels) for name, labels in counted]
+
+    assert [now - then for now, then in zip(after, before, strict=True)] == [100, 20, 1, 1]
+
+
+def test_5_9_an_answer_that_nobody_can_read_counts_as_it_was_expected(services: Services, start: Start) -> None:
+    with (
+        ModelServer(lambda _: Reply(body=b'{"choices": "none"}')) as babbling,
+        serving(services, babbling),
+        pytest.raises(openai.APIStatusError),
+    ):
+        start().chat.completions.create(model="openai/gpt-4.1-mini", messages=HELLO)
+
+    (row,) = rows(services)
+    assert row.outcome == "malformed_answer"
+    assert row.counted_tokens > 0
+
+
+def test_5_9_an_answer_that_was_paid_for_is_booked_once_the_database_is_back(
+    services: Services, provider: ModelServer, database_url: str
+) -> None:
+    away = FailingDatabase(database_url, fails_at={1, 2})
+    answered = gateway.call(
+        replace(services, database=away), to_request(parse_chat({"messages": HELLO})), model="regular", user_path="/"
+    )
+    away.close()
+
+    assert answered.answer.message.text == "you said Hello"
+    assert len(provider.exchanges) == 1
+    assert [row.outcome for row in rows(services)] == ["ok"]
 
 
 def test_5_7_the_list_is_what_the_library_expects(start: Start) -> None:

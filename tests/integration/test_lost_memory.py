@@ -1,39 +1,20 @@
 """Redis has lost its memory: what is owed is sent again, even if the first try to say so fails."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from fakeredis import FakeRedis
-from sqlalchemy.orm import Session
 
 from tests.builders import incident, queue_of, submits_report
+from tests.databases import FailingDatabase
 from tests.fakes import ScriptedModel
 from worker import pipeline
 from worker.errors import StorageUnavailableError
 from worker.services import Services
-from worker.storage.database import Database
 from worker.sweeper import EPOCH_KEY, Sweeper
 
 Open = Callable[..., Services]
-
-
-class FailingDatabase(Database):
-    """Fails at the transactions whose numbers are given, counted from 1."""
-
-    def __init__(self, url: str, *, fails_at: set[int]) -> None:
-        super().__init__(url)
-        self._fails_at = fails_at
-        self._count = 0
-
-    @contextmanager
-    def transaction(self) -> Iterator[Session]:
-        self._count += 1
-        if self._count in self._fails_at:
-            raise StorageUnavailableError("the database does not answer")
-        with super().transaction() as session:
-            yield session
 
 
 def owing(services: Services) -> Services:

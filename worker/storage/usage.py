@@ -1,6 +1,6 @@
 """Usage: one row per model call, reserved before it and booked after, and the sums that budgets are checked against."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import (
@@ -66,10 +66,6 @@ def book(session: Session, claim: Claim, call: Call) -> None:
 def book_alone(session: Session, call: Call, *, user_path: str) -> None:
     """Write the usage row of a call that belongs to no investigation."""
     session.execute(insert(UsageRow).values(**_of_call(session, call), agent_id="", turn_no=0, user_path=user_path))
-
-
-def with_counted(call: Call, counted: Amount) -> Call:
-    return replace(call, counted=counted)
 
 
 def release(session: Session, agent_id: str) -> None:

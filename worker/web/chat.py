@@ -1,6 +1,5 @@
 """`/v1/chat/completions`: the models for other programs, in OpenAI's words."""
 
-import json
 import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -28,6 +27,7 @@ from worker.errors import (
     UserError,
     WorkerError,
 )
+from worker.llm.wires.reading import parse_json
 from worker.web.answers import GUARDED, failures
 from worker.web.body import RawBody
 from worker.web.chat_format import ChatBody, Envelope, parse_chat, render_answer, render_stream, to_request
@@ -92,8 +92,8 @@ async def post_chat(services: Here, identity: Caller, body: RawBody) -> Response
 
 def _read(body: bytes) -> ChatBody:
     try:
-        return parse_chat(json.loads(body))
-    except (ValueError, RecursionError) as error:
+        return parse_chat(parse_json(body))
+    except ValueError as error:
         raise UserError("the body is not JSON") from error
 
 

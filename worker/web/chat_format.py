@@ -23,10 +23,10 @@ from worker.domain.conversation import (
     ToolChoice,
     ToolDefinition,
     ToolMessage,
-    ToolRequest,
     UserMessage,
 )
 from worker.errors import UserError
+from worker.llm.wires.reading import tool_request
 from worker.web.model_answers import Body
 
 _FINISHED = {
@@ -138,7 +138,7 @@ def parse_chat(body: Any) -> ChatBody:
 
 
 def to_request(body: ChatBody) -> ModelRequest:
-    """Return the request as ours."""
+    """Return the request as ours. Raises UserError for the result of a tool that nobody called."""
     forced = body.tool_choice.function.name if isinstance(body.tool_choice, _Choice) else None
     schema = body.response_format.json_schema if body.response_format else None
     names = {call.id: call.function.name for said in body.messages for call in said.tool_calls or ()}
@@ -163,22 +163,13 @@ def _message(said: _Said, names: dict[str, str]) -> Message:
         case "user":
             return UserMessage(text=said.text)
         case "tool":
-            request_id = said.tool_call_id or ""
-            return ToolMessage(request_id=request_id, name=names.get(request_id, ""), text=said.text)
+            if said.tool_call_id not in names:
+                raise UserError(f"messages: tool_call_id {said.tool_call_id!r:.60} answers no tool call before it")
+            return ToolMessage(request_id=said.tool_call_id, name=names[said.tool_call_id], text=said.text)
         case _:
-            return AssistantMessage(text=said.text, tool_requests=tuple(map(_request, said.tool_calls or ())))
-
-
-def _request(call: _Call) -> ToolRequest:
-    try:
-        arguments = json.loads(call.function.arguments or "{}")
-    except ValueError:
-        arguments = None
-    is_whole = isinstance(arguments, dict)
-    raw = "" if is_whole else call.function.arguments
-    return ToolRequest(
-        id=call.id, name=call.function.name, arguments=arguments if is_whole else None, raw_arguments=raw
-    )
+            calls = said.tool_calls or ()
+            requests = tuple(tool_request(call.id, call.function.name, call.function.arguments) for call in calls)
+            return AssistantMessage(text=said.text, tool_requests=requests)
 
 
 @dataclass(frozen=True)
