@@ -11,7 +11,7 @@ from worker.cli.aliases import access, alias
 from worker.cli.managed import actor, find_router, find_standing, open_services
 from worker.cli.system import open_redis
 from worker.cli.tokens import UserPath
-from worker.domain.conversation import ModelRequest, Route, UserMessage
+from worker.domain.conversation import Route
 from worker.errors import ConfigError
 from worker.investigation.roles import load_roles
 from worker.llm.accounts import Account
@@ -19,6 +19,7 @@ from worker.llm.catalogue import CARDS
 from worker.llm.client import ProviderClient
 from worker.llm.config_file import Limits, read_config_file
 from worker.llm.gate import Standing, account_of
+from worker.llm.hello import HELLO
 from worker.llm.providers import OFFLINE, PROVIDERS, Provider, find_provider
 from worker.llm.routing import Role, RoleModel, Router
 from worker.llm.shared_gate import SharedGate
@@ -26,8 +27,6 @@ from worker.reporting import words
 from worker.settings import Settings, load_settings
 
 TEST_S = 30.0
-FEW_TOKENS = 16
-"""The least that every provider takes."""
 
 
 @click.group()
@@ -119,10 +118,9 @@ def test(name: str) -> None:
 
 def call_once(settings: Settings, route: Route) -> str:
     """Call a model with a few tokens and describe its answer. Raises the errors of the provider client."""
-    hello = ModelRequest(messages=(UserMessage(text="Say ok."),), max_output_tokens=FEW_TOKENS)
     standing = find_standing(settings)
     with closing(ProviderClient(standing.settings, source=lambda: standing)) as client:
-        answer = client.ask(hello, route=route, timeout_s=TEST_S)
+        answer = client.ask(HELLO, route=route, timeout_s=TEST_S)
     used = f"{words.count(answer.usage.input_tokens)} tokens in, {words.count(answer.usage.output_tokens)} out"
     return f"{route.label} answered within {answer.latency_ms} ms over {route.wire}: {used}"
 

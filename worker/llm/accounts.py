@@ -10,6 +10,9 @@ from worker.settings import Settings
 OPENAI_API = "https://api.openai.com/v1"
 GOOGLE_API = "https://generativelanguage.googleapis.com"
 ANTHROPIC_API = "https://api.anthropic.com"
+OPENROUTER_API = "https://openrouter.ai/api/v1"
+DEEPSEEK_API = "https://api.deepseek.com"
+OLLAMA_LOCAL, VLLM_LOCAL = "http://localhost:11434", "http://localhost:8000"
 CHAT, RESPONSES = "openai_chat", "openai_responses"
 
 
@@ -60,13 +63,13 @@ FindAccount = Callable[[Settings, bool], Account | None]
 """Return the account; None where nothing configures the provider. The second argument says that somebody asks for
 this very provider, by mode or name. Raises ConfigError where what is set cannot work."""
 
-OPENROUTER_SET = KeySet("openrouter_api_key", "openrouter_base_url", "https://openrouter.ai/api/v1")
+OPENROUTER_SET = KeySet("openrouter_api_key", "openrouter_base_url", OPENROUTER_API)
 ANTHROPIC_SETS = (
     KeySet("anthropic_api_key", "anthropic_base_url", ANTHROPIC_API),
     KeySet("llm_anthropic_api_key", "llm_anthropic_base_url", ANTHROPIC_API),
 )
 GOOGLE_SETS = (KeySet("google_ai_api_key", default=GOOGLE_API), KeySet("llm_gemini_api_key", default=GOOGLE_API))
-DEEPSEEK_SET = KeySet("llm_deepseek_api_key", "llm_deepseek_base_url", "https://api.deepseek.com")
+DEEPSEEK_SET = KeySet("llm_deepseek_api_key", "llm_deepseek_base_url", DEEPSEEK_API)
 OPENAI_SET = KeySet("openai_api_key", "openai_base_url", OPENAI_API)
 COMPATIBLE_SET = KeySet("llm_openai_compatible_api_key", "llm_openai_compatible_base_url")
 AZURE_SET = KeySet("azure_openai_api_key", "azure_openai_endpoint")
@@ -136,12 +139,12 @@ def is_openai_api(address: str) -> bool:
 
 
 def find_ollama(settings: Settings, _asked: bool) -> Account | None:  # noqa: FBT001 - see FindAccount
-    address = _own_address(settings, "ollama_base_url", local="http://localhost:11434")
+    address = _own_address(settings, "ollama_base_url", local=OLLAMA_LOCAL)
     return Account("ollama_chat", address, is_own=True) if address else None
 
 
 def find_vllm(settings: Settings, _asked: bool) -> Account | None:  # noqa: FBT001 - see FindAccount
-    address = _own_address(settings, "vllm_base_url", local="http://localhost:8000")
+    address = _own_address(settings, "vllm_base_url", local=VLLM_LOCAL)
     if address is None:
         return None
     ref = "env:VLLM_API_KEY" if settings.vllm_api_key else None

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pydantic import SecretStr
-
 from worker.domain.model_state import Alias, ModelState
 from worker.errors import ConfigError, RouteError
 from worker.llm.access import one_name
@@ -27,7 +25,7 @@ DEFAULT = "default"
 class Directory:
     """Who goes by which name. `lists` are the models that are configured of a provider or endpoint, by its name.
 
-    With `is_closed` those are all it may be asked for. `literals` are the keys that stand in the file itself.
+    With `is_closed` those are all it may be asked for.
     """
 
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
@@ -35,7 +33,6 @@ class Directory:
     aliases: Mapping[str, Alias] = field(default_factory=dict)
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     is_closed: bool = False
-    literals: Mapping[str, SecretStr] = field(default_factory=dict, repr=False)
     warnings: tuple[str, ...] = ()
 
     @property
@@ -83,7 +80,6 @@ def build_directory(
         aliases,
         _file_lists(file) | lists,
         is_closed,
-        literal_keys(file),
         (*warnings, *map(_warn_of_literal, literal_keys(file))),
     )
 

@@ -10,9 +10,13 @@ from worker.errors import ConfigError
 from worker.llm.accounts import (
     ANTHROPIC_API,
     CHAT,
+    DEEPSEEK_API,
     GOOGLE_API,
+    OLLAMA_LOCAL,
     OPENAI_API,
+    OPENROUTER_API,
     RESPONSES,
+    VLLM_LOCAL,
     Account,
     Value,
     is_openai_api,
@@ -24,13 +28,13 @@ from worker.llm.providers import PROVIDERS, Provider, find_provider
 from worker.settings import Settings, read_variable
 
 _DEFAULTS = {
-    "openrouter": "https://openrouter.ai/api/v1",
+    "openrouter": OPENROUTER_API,
     "openai": OPENAI_API,
     "anthropic": ANTHROPIC_API,
     "google": GOOGLE_API,
-    "deepseek": "https://api.deepseek.com",
-    "ollama": "http://localhost:11434",
-    "vllm": "http://localhost:8000",
+    "deepseek": DEEPSEEK_API,
+    "ollama": OLLAMA_LOCAL,
+    "vllm": VLLM_LOCAL,
 }
 _WIRES = {"anthropic": "anthropic_messages", "google": "gemini_generate", "ollama": "ollama_chat"}
 _BY_VARIABLES = frozenset({"vertex", "bedrock"})

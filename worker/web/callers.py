@@ -3,7 +3,6 @@
 from fastapi import APIRouter
 
 from worker.domain.callers import CallersModel
-from worker.domain.conversation import ModelRequest, UserMessage
 from worker.errors import (
     InvalidRequestError,
     ModelNotFoundError,
@@ -15,6 +14,7 @@ from worker.errors import (
     UserError,
     WorkerError,
 )
+from worker.llm.hello import HELLO
 from worker.services import Services
 from worker.web.answers import GUARDED, HandleAnswer, failures
 from worker.web.identity import Here, Writer
@@ -23,8 +23,6 @@ from worker.web.refusals import refusal
 router = APIRouter()
 
 PREFLIGHT_S = 10.0
-FEW_TOKENS = 16
-PREFLIGHT_FAILURES = (401, 422, 429, 503)
 _STATUSES: tuple[tuple[type[WorkerError], int], ...] = (
     (ProviderAuthError, 401),
     (RouteError, 422),
@@ -66,5 +64,4 @@ def hand_in(services: Services, llm: CallersModel, *, user_path: str) -> str:
 def _try(services: Services, handle: str, user_path: str) -> None:
     """Call the account once with a few tokens."""
     route = services.router.callers_route(services.callers.find(handle, user_path=user_path))
-    hello = ModelRequest(messages=(UserMessage(text="Say ok."),), max_output_tokens=FEW_TOKENS)
-    services.model.ask(hello, route=route, timeout_s=PREFLIGHT_S)
+    services.model.ask(HELLO, route=route, timeout_s=PREFLIGHT_S)

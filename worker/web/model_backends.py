@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from worker import managing
-from worker.domain.conversation import ModelRequest, UserMessage
 from worker.errors import WorkerError
+from worker.llm.hello import HELLO
 from worker.llm.providers import PROVIDERS, Provider
 from worker.llm.routes import local_providers
 from worker.llm.standing import ADDRESS_FIELDS
@@ -27,7 +27,6 @@ from worker.web.model_answers import (
 router = APIRouter(prefix="/api/v1/system/llm")
 
 TEST_S = 10.0
-FEW_TOKENS = 16
 _FIELDS = ("model", "orchestrator_model", "base_url")
 _REQUIRED = frozenset({"azure", "openai-compatible"})
 _KEYLESS = frozenset({"ollama", "vllm", "vertex", "bedrock", "openai-compatible"})
@@ -106,9 +105,8 @@ def call_provider(services: Here, _identity: Manager, provider: ProviderPath) ->
         route = services.router.default_of(name)
     except WorkerError as error:
         return ReachedAnswer(provider=name.name, model="", reachable=False, error=error.reason, message=str(error))
-    hello = ModelRequest(messages=(UserMessage(text="Say ok."),), max_output_tokens=FEW_TOKENS)
     try:
-        answer = services.model.ask(hello, route=route, timeout_s=TEST_S)
+        answer = services.model.ask(HELLO, route=route, timeout_s=TEST_S)
     except WorkerError as error:
         message = services.redactor.scrub(str(error))
         return ReachedAnswer(
