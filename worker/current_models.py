@@ -142,7 +142,7 @@ class CurrentModels:
             self._take(state, sealed)
 
     def _take(self, state: ModelState, sealed: list[provider_keys.SealedKey]) -> None:
-        keys = self.open_keys(sealed)
+        keys = self.open_keys(sealed, self.read_vault())
         if self._redactor:
             self._redactor.learn(key.get_secret_value() for key in keys.values.values())
         try:
@@ -158,7 +158,7 @@ class CurrentModels:
         self._standing = standing
         log.info("generation_taken", generation=state.generation)
 
-    def open_keys(self, sealed: list[provider_keys.SealedKey]) -> StoredKeys:
+    def open_keys(self, sealed: list[provider_keys.SealedKey], in_vault: dict[str, str]) -> StoredKeys:
         """Return the stored keys, those in Vault before those in the database; one that cannot be opened is said."""
         values, sources = {}, {}
         for key in sealed:
@@ -167,11 +167,11 @@ class CurrentModels:
                 sources[key.provider] = "database"
             except (SealError, ConfigError) as error:
                 log.warning("key_not_opened", provider=key.provider, error=str(error))
-        for provider, value in self._read_vault().items():
+        for provider, value in in_vault.items():
             values[provider], sources[provider] = SecretStr(value), "vault"
         return StoredKeys(values, sources)
 
-    def _read_vault(self) -> dict[str, str]:
+    def read_vault(self) -> dict[str, str]:
         """Return the keys in Vault; while it is away, those it held when it last answered."""
         if self.vault.is_configured:
             try:

@@ -3,7 +3,9 @@
 What would leave the configuration unable to work is refused, and nothing of it is kept but the refusal's row.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,18 +14,21 @@ from sqlalchemy.orm import Session
 
 from worker.domain.incident import clean_user_path
 from worker.domain.model_state import AccessRule, Alias, Backend, ModelState, PriceOverride
-from worker.errors import ConfigError, NotFoundError, RouteError, UserError
+from worker.errors import ConfigError, NotFoundError, RouteError, UserError, WorkerError
 from worker.llm.config_file import Pricing
 from worker.llm.providers import PROVIDERS, Provider, find_provider
 from worker.llm.routing import Router
 from worker.llm.sealing import Seals
-from worker.llm.standing import ADDRESS_FIELDS, KEY_FIELDS, read_standing
+from worker.llm.standing import ADDRESS_FIELDS, KEY_FIELDS, StoredKeys, read_standing
 from worker.services import Services
+from worker.settings import Settings
 from worker.storage import audit, generations, provider_keys
 from worker.storage.audit import Act
 from worker.storage.provider_keys import SealedKey, last4_of
 
 Apply = Callable[[ModelState], ModelState]
+Beside = Callable[[Session], object]
+"""What is written in the transaction of a change."""
 UNCHANGED: Any = object()
 """Stands for a field that was left out, where null means to clear it."""
 
@@ -64,12 +69,7 @@ def _require_target(services: Services, alias: Alias) -> None:
 
 def delete_alias(services: Services, actor: str, name: str) -> None:
     """Take an alias away. Raises NotFoundError."""
-
-    def apply(state: ModelState) -> ModelState:
-        left = tuple(alias for alias in state.aliases if alias.name != name)
-        return state.model_copy(update={"aliases": _shorter(left, state.aliases, f"there is no alias {name!r}")})
-
-    _change(services, Act(actor, "alias.delete", name), apply)
+    _delete(services, Act(actor, "alias.delete", name), "aliases", by="name", otherwise=f"there is no alias {name!r}")
 
 
 # Access rules
@@ -77,32 +77,29 @@ def delete_alias(services: Services, actor: str, name: str) -> None:
 
 def put_rule(services: Services, actor: str, rule: AccessRule) -> AccessRule:
     """Add or replace the rule of a selector. Raises UserError for paths that are none, or for none at all."""
+    act = Act(actor, "access.put", rule.selector.strip())
+    with _refusals_kept(services, act):
+        clean = _clean_rule(rule)
+    _put(services, replace(act, detail=clean.model_dump(mode="json")), "rules", clean)
+    return clean
+
+
+def _clean_rule(rule: AccessRule) -> AccessRule:
     try:
         paths = tuple(dict.fromkeys(clean_user_path(path) for path in rule.user_paths))
     except ValueError as error:
         raise UserError(str(error)) from error
-    clean = rule.model_copy(update={"user_paths": paths, "selector": rule.selector.strip()})
-
-    def apply(state: ModelState) -> ModelState:
-        if not clean.selector:
-            raise UserError("a rule needs a selector: /, provider/, provider/model, or a model's or alias's name")
-        if clean.enabled and not clean.user_paths:
-            raise UserError("an enabled rule needs user_paths, at least one; / stands for everybody")
-        others = (other for other in state.rules if other.selector != clean.selector)
-        return state.model_copy(update={"rules": (*others, clean)})
-
-    _change(services, Act(actor, "access.put", clean.selector, clean.model_dump(mode="json")), apply)
-    return clean
+    if not rule.selector.strip():
+        raise UserError("a rule needs a selector: /, provider/, provider/model, or a model's or alias's name")
+    if rule.enabled and not paths:
+        raise UserError("an enabled rule needs user_paths, at least one; / stands for everybody")
+    return rule.model_copy(update={"user_paths": paths, "selector": rule.selector.strip()})
 
 
 def delete_rule(services: Services, actor: str, selector: str) -> None:
     """Take a rule away. Raises NotFoundError."""
-
-    def apply(state: ModelState) -> ModelState:
-        left = tuple(rule for rule in state.rules if rule.selector != selector)
-        return state.model_copy(update={"rules": _shorter(left, state.rules, f"there is no rule for {selector!r}")})
-
-    _change(services, Act(actor, "access.delete", selector), apply)
+    act = Act(actor, "access.delete", selector)
+    _delete(services, act, "rules", by="selector", otherwise=f"there is no rule for {selector!r}")
 
 
 # Prices
@@ -110,29 +107,26 @@ def delete_rule(services: Services, actor: str, selector: str) -> None:
 
 def put_price(services: Services, actor: str, price: PriceOverride) -> PriceOverride:
     """Add or replace the operator's price of a selector. Raises UserError that names the field that is wrong."""
+    act = Act(actor, "price.put", price.selector.strip())
+    with _refusals_kept(services, act):
+        clean = _clean_price(price)
+    _put(services, replace(act, detail=clean.pricing), "prices", clean)
+    return clean
+
+
+def _clean_price(price: PriceOverride) -> PriceOverride:
     try:
         pricing = Pricing.model_validate(price.pricing).model_dump(mode="json", exclude_none=True)
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    clean = PriceOverride(selector=price.selector.strip(), pricing=pricing)
-
-    def apply(state: ModelState) -> ModelState:
-        others = (other for other in state.prices if other.selector != clean.selector)
-        return state.model_copy(update={"prices": (*others, clean)})
-
-    _change(services, Act(actor, "price.put", clean.selector, pricing), apply)
-    return clean
+    return PriceOverride(selector=price.selector.strip(), pricing=pricing)
 
 
 def delete_price(services: Services, actor: str, selector: str) -> None:
     """Take a price away. Raises NotFoundError."""
-
-    def apply(state: ModelState) -> ModelState:
-        left = tuple(price for price in state.prices if price.selector != selector)
-        return state.model_copy(update={"prices": _shorter(left, state.prices, f"there is no price of {selector!r}")})
-
-    _change(services, Act(actor, "price.delete", selector), apply)
+    act = Act(actor, "price.delete", selector)
+    _delete(services, act, "prices", by="selector", otherwise=f"there is no price of {selector!r}")
 
 
 # The active backend and its keys
@@ -151,7 +145,8 @@ def put_backend(
 
     Returns what is stored of it, and a warning where something was taken and does not count.
     """
-    name = known_provider(provider).name
+    with _refusals_kept(services, Act(actor, "config.put", provider)):
+        name = known_provider(provider).name
     given = {"model": model, "orchestrator_model": orchestrator_model, "base_url": base_url}
     changes = {field: value or None for field, value in given.items() if value is not UNCHANGED}
     warning = None
@@ -174,20 +169,24 @@ def put_key(services: Services, actor: str, provider: str, key: str) -> None:
 
     Raises UserError for a blank one, or a provider that takes none; ProviderError where Vault fails.
     """
-    name, text = _require_keyed(provider).name, key.strip()
-    if not text:
-        raise UserError("api_key is blank; send the provider's key")
-    services.redactor.learn([text])
-    vault, beside = services.models.vault, _nothing
-    if vault.is_configured:
-        vault.put(name, text)
-    else:
-        sealed, seed_id = Seals(services.settings).seal(text)
-        beside = partial(provider_keys.put, key=SealedKey(name, sealed, seed_id))
-    act = Act(
-        actor, "key.put", name, {"last4": last4_of(text), "where": "vault" if vault.is_configured else "database"}
-    )
+    act = Act(actor, "key.put", provider, {"last4": last4_of(key.strip())})
+    with _refusals_kept(services, act):
+        name, where, beside = _store(services, provider, key.strip())
+    act = replace(act, subject=name, detail={**act.detail, "where": where})
     _change(services, act, lambda state: state, beside=beside)
+
+
+def _store(services: Services, provider: str, key: str) -> tuple[str, str, Beside]:
+    """Seal a key, or put it into Vault; return whose it is, where it is kept, and what goes beside the change."""
+    name = _require_keyed(provider).name
+    if not key:
+        raise UserError("api_key is blank; send the provider's key")
+    services.redactor.learn([key])
+    if services.models.vault.is_configured:
+        services.models.vault.put(name, key)
+        return name, "vault", _nothing
+    sealed, seed_id = Seals(services.settings).seal(key)
+    return name, "database", partial(provider_keys.put, key=SealedKey(name, sealed, seed_id))
 
 
 def delete_key(services: Services, actor: str, provider: str) -> None:
@@ -195,26 +194,34 @@ def delete_key(services: Services, actor: str, provider: str) -> None:
 
     Raises UserError for a provider that takes none, ProviderError where Vault fails.
     """
-    name = _require_keyed(provider).name
-    if services.models.vault.is_configured:
-        services.models.vault.remove(name)
+    act = Act(actor, "key.delete", provider)
+    with _refusals_kept(services, act):
+        name = _require_keyed(provider).name
+        if services.models.vault.is_configured:
+            services.models.vault.remove(name)
     remove = partial(provider_keys.remove, provider=name)
-    _change(services, Act(actor, "key.delete", name), lambda state: state, beside=remove, is_urgent=True)
+    _change(services, replace(act, subject=name), lambda state: state, beside=remove, is_urgent=True)
 
 
 def rotate_keys(services: Services, actor: str) -> int:
     """Seal all stored keys anew with the present seed; returns how many. SealError for an unknown seed."""
+    act = Act(actor, "keys.rotate", "all")
+    with _refusals_kept(services, act):
+        anew = _seal_anew(services)
+
+    def put(session: Session) -> None:
+        for key in anew:
+            provider_keys.put(session, key)
+
+    _change(services, replace(act, detail={"count": len(anew)}), lambda state: state, beside=put)
+    return len(anew)
+
+
+def _seal_anew(services: Services) -> list[SealedKey]:
     seals = Seals(services.settings)
     with services.database.transaction() as session:
         stored = provider_keys.all_keys(session)
-    anew = [(key, *seals.seal(seals.open(key.sealed, key.seed_id))) for key in stored]
-
-    def put(session: Session) -> None:
-        for key, sealed, seed_id in anew:
-            provider_keys.put(session, key._replace(sealed=sealed, seed_id=seed_id))
-
-    _change(services, Act(actor, "keys.rotate", "all", {"count": len(anew)}), lambda state: state, beside=put)
-    return len(anew)
+    return [SealedKey(key.provider, *seals.seal(seals.open(key.sealed, key.seed_id))) for key in stored]
 
 
 def known_provider(name: str) -> Provider:
@@ -237,42 +244,63 @@ def reload(services: Services, actor: str) -> ModelState:
     return _change(services, Act(actor, "reload", "RCA_LLM_CONFIG"), lambda state: state)
 
 
-def _shorter(left: tuple[Any, ...], before: tuple[Any, ...], otherwise: str) -> tuple[Any, ...]:
-    if len(left) == len(before):
-        raise NotFoundError(otherwise)
-    return left
+def _put(services: Services, act: Act, field: str, new: AccessRule | PriceOverride) -> None:
+    """Add one to a field of the state, in the place of what its selector has there."""
+
+    def apply(state: ModelState) -> ModelState:
+        others = (other for other in getattr(state, field) if other.selector != new.selector)
+        return state.model_copy(update={field: (*others, new)})
+
+    _change(services, act, apply)
+
+
+def _delete(services: Services, act: Act, field: str, *, by: str, otherwise: str) -> None:
+    """Take what goes by the act's subject out of a field of the state. Raises NotFoundError with `otherwise`."""
+
+    def apply(state: ModelState) -> ModelState:
+        before = getattr(state, field)
+        left = tuple(one for one in before if getattr(one, by) != act.subject)
+        if len(left) == len(before):
+            raise NotFoundError(otherwise)
+        return state.model_copy(update={field: left})
+
+    _change(services, act, apply)
 
 
 def _change(
-    services: Services,
-    act: Act,
-    apply: Apply,
-    *,
-    beside: Callable[[Session], object] = _nothing,
-    is_urgent: bool = False,
+    services: Services, act: Act, apply: Apply, *, beside: Beside = _nothing, is_urgent: bool = False
 ) -> ModelState:
-    """Make the change, if what comes of it can work or it cannot wait; say a refusal in the chain too."""
-    try:
+    """Make the change, if what comes of it can work or it cannot wait."""
+    with _refusals_kept(services, act):
+        in_vault = {} if is_urgent else services.models.read_vault()
         with services.database.transaction() as session:
             state = generations.change(session, act, apply)
             beside(session)
             if not is_urgent:
-                _require_working(services, session, state)
-    except UserError as error:
-        with services.database.transaction() as session:
-            refused = Act(act.actor, act.action, act.subject, {"reason": str(error)[:500]}, outcome=audit.REFUSED)
-            audit.append(session, refused)
-        raise
+                keys = services.models.open_keys(provider_keys.all_keys(session), in_vault)
+                _require_working(services.settings, state, keys)
     services.models.tell(state.generation)
     services.models.refresh()
     return state
 
 
-def _require_working(services: Services, session: Session, state: ModelState) -> None:
-    """Raise UserError where no router can be built with it."""
-    keys = services.models.open_keys(provider_keys.all_keys(session))
+@contextmanager
+def _refusals_kept(services: Services, act: Act) -> Iterator[None]:
+    """Say in the chain what was refused, or could not be done."""
     try:
-        standing = read_standing(services.settings, state, keys)
+        yield
+    except WorkerError as error:
+        subject, reason = (services.redactor.scrub(text) for text in (act.subject[:300], str(error)[:500]))
+        refused = replace(act, subject=subject, detail={"reason": reason}, outcome=audit.REFUSED)
+        with services.database.transaction() as session:
+            audit.append(session, refused)
+        raise
+
+
+def _require_working(settings: Settings, state: ModelState, keys: StoredKeys) -> None:
+    """Raise UserError where no router can be built with it."""
+    try:
+        standing = read_standing(settings, state, keys)
         Router(standing.settings, source=lambda: standing)
     except ConfigError as error:
         raise UserError(f"it would not work: {error}") from error

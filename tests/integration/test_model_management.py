@@ -451,6 +451,41 @@ def test_6_4_each_mutation_is_one_row_and_one_generation_and_a_refusal_is_a_row_
     assert "a-stored-key" not in str(get(web, "/admin/api/v1/audit"))
 
 
+@pytest.mark.parametrize(
+    ("asked", "body", "act"),
+    [
+        ("PUT /admin/api/v1/model-overrides/openai/", {"user_paths": ["/a//b"]}, ("access.put", "openai/")),
+        ("PUT /admin/api/v1/model-overrides/openai/", {"user_paths": []}, ("access.put", "openai/")),
+        ("PUT /admin/api/v1/model-pricing/gpt-4o", {"input_per_mtok": "dear"}, ("price.put", "gpt-4o")),
+        ("DELETE /admin/api/v1/model-pricing/gpt-4o", None, ("price.delete", "gpt-4o")),
+        ("PUT /api/v1/system/llm/providers/openai/key", {"api_key": " "}, ("key.put", "openai")),
+        ("PUT /api/v1/system/llm/providers/ollama/key", {"api_key": "x"}, ("key.put", "ollama")),
+        ("DELETE /api/v1/system/llm/providers/skynet/key", None, ("key.delete", "skynet")),
+        ("PUT /api/v1/system/llm/config", {"provider": "skynet"}, ("config.put", "skynet")),
+    ],
+)
+def test_6_4_what_is_refused_before_it_reaches_the_state_is_a_row_too(
+    web: AppClient, services: Services, asked: str, *, body: Any, act: tuple[str, str]
+) -> None:
+    method, _, path = asked.partition(" ")
+    answer = web.request(method, path, headers=ADMIN, json=body)
+
+    assert answer.status_code in {400, 404}, answer.text
+    assert acts(services) == [(*act, "refused")]
+    assert generation(services) == 0
+
+
+def test_6_4_a_key_in_the_wrong_place_does_not_end_in_the_chain(services: Services) -> None:
+    key = "sk-ant-api03-" + "Zq7" * 30
+    with pytest.raises(UserError):
+        managing.put_key(services, "me", key, "anthropic")
+
+    with services.database.transaction() as session:
+        (row,) = audit.page(session, limit=10)
+    assert row.outcome == "refused"
+    assert "Zq7Zq7" not in str(row.subject) + str(row.detail)
+
+
 # 6.5
 
 

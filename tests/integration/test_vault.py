@@ -20,7 +20,7 @@ from worker.llm.standing import read_standing
 from worker.llm.transport import Transport
 from worker.llm.vault import KEPT_S, Vault
 from worker.services import Services
-from worker.storage import provider_keys
+from worker.storage import audit, provider_keys
 
 MASTER = "master-key-of-the-admin-api"
 GIVEN = {"aurora_master_key": MASTER, "openai_api_key": "k", "llm_provider_mode": "direct"}
@@ -143,6 +143,7 @@ def test_6_2_vault_that_fails_is_a_503_and_nothing_is_written_elsewhere(build: B
 
     assert (answer.status_code, answer.json()["detail"]["error"]) == (503, "provider_unavailable")
     with services.database.transaction() as session:
+        assert [(row.action, row.outcome) for row in audit.page(session, limit=9)] == [("key.put", "refused")]
         assert provider_keys.all_keys(session) == []
 
 
