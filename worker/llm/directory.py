@@ -25,7 +25,8 @@ DEFAULT = "default"
 class Directory:
     """Who goes by which name. `lists` are the models that are configured of a provider or endpoint, by its name.
 
-    With `is_closed` those are all it may be asked for.
+    With `is_closed` those are all it may be asked for. `halves` are endpoints that variables do not quite make, and
+    what each lacks.
     """
 
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
@@ -33,6 +34,7 @@ class Directory:
     aliases: Mapping[str, Alias] = field(default_factory=dict)
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     is_closed: bool = False
+    halves: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     @property
@@ -41,11 +43,17 @@ class Directory:
         return DEFAULT in self.aliases and self.aliases[DEFAULT].enabled
 
     def find_endpoint(self, name: str) -> tuple[Endpoint, str] | None:
-        """Return the endpoint whose name stands before the first slash or colon, and the model behind it."""
+        """Return the endpoint whose name stands before the first slash or colon, and the model behind it.
+
+        Raises RouteError for half a one, which says what it lacks.
+        """
         place = next((i for i, c in enumerate(name) if c in "/:"), None)
         if place is None:
             return None
-        endpoint, model = self.endpoints.get(name[:place].lower()), name[place + 1 :]
+        owner, model = name[:place].lower(), name[place + 1 :]
+        endpoint = self.endpoints.get(owner)
+        if endpoint is None and owner in self.halves:
+            raise RouteError(f"{name}: {self.halves[owner]}")
         return (endpoint, model) if endpoint and model else None
 
     def require_listed(self, owner: str, model: str) -> None:
@@ -63,7 +71,8 @@ def build_directory(
 ) -> Directory:
     """Return the directory. Raises ConfigError that names what is wrong where."""
     endpoints: dict[str, Endpoint] = {}
-    for endpoint in (*environment_endpoints(variables), *file_endpoints(file)):
+    given, halves = environment_endpoints(variables)
+    for endpoint in (*given, *file_endpoints(file)):
         if endpoint.name in endpoints:
             first = endpoints[endpoint.name].origin
             raise ConfigError(f"{endpoint.origin}: {endpoint.name} is already defined by {first}; rename one of them")
@@ -80,8 +89,13 @@ def build_directory(
         aliases,
         _file_lists(file) | lists,
         is_closed,
-        (*warnings, *map(_warn_of_literal, literal_keys(file))),
+        halves,
+        (*map(_warn_of_half, halves.values()), *warnings, *map(_warn_of_literal, literal_keys(file))),
     )
+
+
+def _warn_of_half(lack: str) -> str:
+    return f"{lack}; so it is no endpoint"
 
 
 def _warn_of_literal(owner: str) -> str:

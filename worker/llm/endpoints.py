@@ -181,21 +181,29 @@ def credential_ref(key: SecretStr | None, *, owner: str, origin: str) -> str | N
 # The environment's
 
 
-def environment_endpoints(variables: Mapping[str, str]) -> Iterator[Endpoint]:
-    """Yield the endpoints that variables such as OPENAI_EAST_API_KEY make. Raises ConfigError for half of one."""
+def environment_endpoints(variables: Mapping[str, str]) -> tuple[list[Endpoint], dict[str, str]]:
+    """Return the endpoints that variables such as OPENAI_EAST_API_KEY make; and what half ones lack, by their names.
+
+    Half an endpoint is no error: other programs have variables of such names too.
+    """
     found: dict[str, dict[str, str]] = {}
     for variable, value in variables.items():
         match = _SUFFIX.fullmatch(variable)
         if match and value.strip() and variable.lower() not in Settings.model_fields and _named_kind(match["name"]):
             found.setdefault(match["name"], {})[match["what"]] = value.strip()
+    endpoints, halves = [], {}
     for word, parts in found.items():
         kind = _named_kind(word)
         if kind is None or (set(parts) == {"MODELS"} and _is_canonical(word)):
             continue
+        name, origin = word.lower().replace("_", "-"), f"{word}_*"
         ref = f"env:{word}_API_KEY" if "API_KEY" in parts else None
-        said = Said(kind, f"{word}_*", parts.get("BASE_URL"), ref, version_field="?api-version= in its address")
-        account = make_account(said)
-        yield Endpoint(word.lower().replace("_", "-"), kind, account, f"{word}_*")
+        said = Said(kind, origin, parts.get("BASE_URL"), ref, version_field="?api-version= in its address")
+        try:
+            endpoints.append(Endpoint(name, kind, make_account(said), origin))
+        except ConfigError as error:
+            halves[name] = str(error)
+    return endpoints, halves
 
 
 def environment_lists(variables: Mapping[str, str]) -> tuple[dict[str, tuple[str, ...]], list[str]]:

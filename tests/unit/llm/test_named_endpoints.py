@@ -298,9 +298,29 @@ def test_5_6_documented_names_are_no_endpoint_and_the_longest_provider_wins(buil
     assert (endpoint.name, endpoint.kind.name) == ("openai-compatible-eu", "openai-compatible")
 
 
-def test_5_6_an_endpoint_without_a_key_says_what_it_needs(build: Any) -> None:
-    with pytest.raises(ConfigError, match=r"OPENAI_EAST_\*: openai needs an api_key"):
-        build(variables={"OPENAI_EAST_BASE_URL": "https://east.example.com/v1"})
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("OPENAI_EAST_BASE_URL", "https://east.example.com/v1", "OPENAI_EAST_*: openai needs an api_key"),
+        ("AZURE_SEARCH_API_KEY", "k", "AZURE_SEARCH_*: azure needs a base_url"),
+        ("ANTHROPIC_VERTEX_BASE_URL", "https://v.example.com", "ANTHROPIC_VERTEX_*: anthropic needs an api_key"),
+    ],
+)
+def test_5_6_half_an_endpoint_is_none_and_says_what_it_needs(build: Any, variable: str, value: str, said: str) -> None:
+    """Other programs name their variables so too: they must not keep a worker from its start."""
+    router = build(variables={variable: value, "OPENAI_API_KEY": "k"})
+
+    assert router._current().resolver.directory.endpoints == {}
+    (warning,) = (w for w in router.warnings if variable.rpartition("_")[0][:9] in w)
+    assert said in warning
+    assert "so it is no endpoint" in warning
+
+
+def test_5_6_a_model_of_half_an_endpoint_is_refused_with_what_it_needs(build: Any) -> None:
+    router = build(variables={"OPENAI_EAST_BASE_URL": "https://east.example.com/v1"}, **KEYS)
+
+    with pytest.raises(RouteError, match=r"OPENAI_EAST_\*: openai needs an api_key"):
+        named(router, "openai-east/gpt-4o")
 
 
 def test_5_6_an_allowlist_is_all_that_may_be_asked_for(build: Any) -> None:
