@@ -372,10 +372,8 @@ def test_7_4_a_local_only_incident_is_not_sent_to_a_callers_account(services: Se
 
 
 def test_7_6_usage_is_billed_to_the_caller_and_no_budget_of_the_day_knows_of_it(
-    build: Build, provider: ModelServer
+    services: Services, provider: ModelServer
 ) -> None:
-    services = build(rca_day_tokens=10)
-    object.__setattr__(services, "settings", services.settings.model_copy(update={"rca_day_tokens": None}))
     pipeline.accept(services, incident(llm=CallersModel.model_validate(own(provider))), via="test")
     drain(services)
 
