@@ -21,7 +21,7 @@ from worker.errors import (
 )
 from worker.llm.callers import Callers
 from worker.llm.failures import SAMPLING, classify, malformed, refused_parameters, scrub, without
-from worker.llm.gate import Asking, End, Gate, Held, LocalGate, Ticket, Why
+from worker.llm.gate import KNOWN, Asking, End, Gate, Held, LocalGate, Ticket, Why
 from worker.llm.secrets import Credentials
 from worker.llm.standing import Source, constant
 from worker.llm.transport import Answered, Request, Transport
@@ -212,6 +212,8 @@ class ProviderClient:
     def _remember(self, call: _Call, names: frozenset[str]) -> None:
         """Leave these out now; sampling from now on too (a forced tool only now: `none` must not get lost)."""
         place = (call.route.base_url, call.route.model)
+        if len(self._refused) >= KNOWN:
+            self._refused.clear()  # callers bring ever new ones; what is forgotten costs one refusal
         self._refused[place] = self._refused.get(place, frozenset()) | names.intersection(SAMPLING)
         self._drop(call, names)
 

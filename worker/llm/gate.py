@@ -27,6 +27,8 @@ OPEN_S = (5.0, 60.0)
 """How long the circuit stays open at first, and at the most after it has doubled."""
 PROBE_S = 15.0
 """How long others wait for the one request that tries again."""
+KNOWN = 500
+"""From so many accounts on, those that rest are forgotten: callers bring ever new ones."""
 LOOK_AGAIN_S = 0.5
 """When to ask again where nobody can say for how long others will take."""
 
@@ -169,6 +171,11 @@ class _Account:
         )
         return next((Held(why, wait_s) for why, wait_s in waits if wait_s > 0), None)
 
+    def is_idle(self, now: float) -> bool:
+        """Say whether nothing would change if it were forgotten."""
+        rests = max(self.cooldown_until, self.circuit.failed_at + MOST_COOLDOWN_S) <= now
+        return rests and not self.running and not self.requests.sum(int(now))
+
     def count(self, asking: Asking, id_: str, now: float) -> None:
         self.requests.add(int(now), 1)
         self.tokens.add(int(now), asking.tokens)
@@ -186,14 +193,14 @@ class LocalGate:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._accounts: dict[str, _Account] = defaultdict(_Account)
+        self._accounts: dict[str, _Account] = {}
         self._lock = threading.Lock()
         self._numbers = iter(range(1, 2**63))
 
     def enter(self, asking: Asking) -> Ticket | Held:
         name, now = account_of(asking.route), self._clock()
         with self._lock:
-            account = self._accounts[name]
+            account = self._account(name)
             if held := account.find_hold(asking, now):
                 return held
             ticket = Ticket(
@@ -205,12 +212,12 @@ class LocalGate:
     def note(self, ticket: Ticket) -> None:
         """Count a request that somebody else let through."""
         with self._lock:
-            self._accounts[ticket.account].count(ticket.asking, ticket.id, self._clock())
+            self._account(ticket.account).count(ticket.asking, ticket.id, self._clock())
 
     def leave(self, ticket: Ticket, end: End, *, tokens: int | None = None) -> None:
         now = self._clock()
         with self._lock:
-            account = self._accounts[ticket.account]
+            account = self._account(ticket.account)
             account.running.discard(ticket.id)
             if tokens is not None:
                 account.tokens.add(ticket.second, tokens - ticket.asking.tokens)
@@ -224,13 +231,13 @@ class LocalGate:
     def cool_down(self, route: Route, seconds: float) -> None:
         until = self._clock() + min(seconds, MOST_COOLDOWN_S)
         with self._lock:
-            account = self._accounts[account_of(route)]
+            account = self._account(account_of(route))
             account.cooldown_until = max(until, account.cooldown_until)
 
     def look(self, route: Route) -> Standing:
         now = self._clock()
         with self._lock:
-            account = self._accounts[account_of(route)]
+            account = self._account(account_of(route))
             return Standing(
                 account.requests.sum(int(now)),
                 account.tokens.sum(int(now)),
@@ -238,6 +245,12 @@ class LocalGate:
                 max(account.cooldown_until - now, 0.0),
                 account.circuit.wait_s(now),
             )
+
+    def _account(self, name: str) -> _Account:
+        if name not in self._accounts and len(self._accounts) >= KNOWN:
+            now = self._clock()
+            self._accounts = {other: account for other, account in self._accounts.items() if not account.is_idle(now)}
+        return self._accounts.setdefault(name, _Account())
 
 
 def account_of(route: Route) -> str:

@@ -13,6 +13,7 @@ from tests.llm_builders import route_of
 from worker.llm.config_file import Limits
 from worker.llm.gate import (
     FAILURES,
+    KNOWN,
     MOST_COOLDOWN_S,
     OPEN_S,
     PROBE_S,
@@ -362,3 +363,16 @@ def test_an_accounts_name_tells_neither_address_nor_variable() -> None:
 
     assert name.isalnum()
     assert len(name) == 32
+
+
+def test_accounts_that_rest_are_forgotten_and_one_that_is_busy_is_not(clock: Clock) -> None:
+    gate = LocalGate(clock)
+    busy = passed(gate, asking(concurrent=1))
+    for number in range(3 * KNOWN):
+        other = asking(route_of("openai_chat", credential_ref=f"byo:{number}"))
+        gate.leave(passed(gate, other), End.ANSWERED)
+        clock.now += 1.0
+
+    assert len(gate._accounts) <= KNOWN
+    assert held(gate, asking(concurrent=1)).why is Why.CONCURRENT
+    gate.leave(busy, End.ANSWERED)
