@@ -70,7 +70,7 @@ def only_one(home: Path) -> Iterator[None]:
 
 def describe_up(up: UpFile, *, names: list[str]) -> list[str]:
     """Say in a few lines where everything is."""
-    flower = f"{up.flower_url}  (user and password: up.json in RCA_HOME)" if up.flower_url else "off"
+    flower = f"{up.flower_url}  (its login is in up.json, in RCA_HOME)" if up.flower_url else "off"
     lines = {
         "reports and API": up.web_url,
         "Flower": flower,

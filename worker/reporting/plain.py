@@ -140,10 +140,9 @@ def _listing(title: str, items: list[str]) -> str:
 
 def _footer(report: Report) -> str:
     models = ", ".join(f"{role} {model}" for role, model in report.models.items()) or "no model"
+    took = f"{words.several(report.turns, 'turn')}, {words.duration(report.duration_s)}"
     lines = [
-        _wrapped(
-            f"{models}; {report.turns} turns, {words.duration(report.duration_s)}, {words.total_cost(report.usage)}"
-        ),
+        _wrapped(f"{models}; {took}, {words.total_cost(report.usage)}"),
         *(_wrapped(note) for note in report.notes),
     ]
     if report.evidence:

@@ -58,6 +58,11 @@ def test_the_verify_pass_is_shown_cause_by_cause() -> None:
     ) in text
 
 
+def test_one_turn_is_one() -> None:
+    assert "; 1 turn, " in render_plain(whole_report().model_copy(update={"turns": 1}))
+    assert "; 6 turns, " in render_plain(whole_report())
+
+
 def test_why_nothing_was_verified_is_shown() -> None:
     text = render_plain(unverified_report("the model did not answer", model="local/\x1b[2Jqwen3"))
 
