@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from fakeredis import FakeRedis
+from fakeredis import FakeRedis, FakeServer
 from sqlalchemy import select
 
 from tests.builders import build_services, close_services, drain, incident, report_arguments
@@ -247,6 +247,19 @@ def test_7_3_one_account_that_cannot_be_used_fails_alone(
 
     assert row_of(services, broken.investigation_id).failure_class == "byo_credential_expired"
     assert row_of(services, behind.investigation_id).status == "completed"
+
+
+@pytest.mark.parametrize("path", ["/v1/incidents", "/v1/llm/handles"])
+def test_7_3_while_redis_is_away_a_key_is_not_taken_and_the_answer_says_so(
+    services: Services, web: AppClient, provider: ModelServer, path: str
+) -> None:
+    server = FakeServer()
+    server.connected = False
+    object.__setattr__(services, "callers", Callers(FakeRedis(server=server), services.settings))
+    answer = web.post(path, json={"title": "slow", "llm": own(provider)} if path == "/v1/incidents" else own(provider))
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert answer.json()["detail"]["message"] == "Redis is away, where keys of callers are kept; try again"
 
 
 def test_7_3_an_azure_address_is_azures_whatever_it_is_called(services: Services, provider: ModelServer) -> None:

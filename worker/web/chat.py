@@ -23,6 +23,7 @@ from worker.errors import (
     ProviderError,
     ProviderRateLimitedError,
     RouteError,
+    StorageUnavailableError,
     TransientError,
     UserError,
     WorkerError,
@@ -77,7 +78,7 @@ async def post_chat(services: Here, identity: Caller, body: RawBody) -> Response
     work = partial(gateway.call, services, to_request(asked), model=asked.model, user_path=identity.user_path)
     try:
         found = await to_thread.run_sync(work, limiter=_limiter())
-    except UserError:
+    except (UserError, StorageUnavailableError):
         raise
     except WorkerError as error:
         message = services.redactor.scrub(str(error))

@@ -40,9 +40,6 @@ class Refusal:
     provider: str | None = None
 
 
-_STORAGE_AWAY = Refusal(
-    503, "storage_unavailable", "the database does not answer; try again", {"Retry-After": str(RETRY_AFTER_S)}
-)
 _UNEXPECTED = Refusal(_INTERNAL, "internal_error", "something went wrong here; the log says what")
 _FROM_OUTSIDE = (StarletteHTTPException, RequestValidationError, StorageUnavailableError)
 _INPUT_ERRORS: tuple[tuple[type[Exception], int, str], ...] = (
@@ -97,7 +94,7 @@ def describe(error: Exception) -> Refusal:
     if isinstance(error, RequestValidationError):
         return _invalid(error)
     if isinstance(error, StorageUnavailableError):
-        return _STORAGE_AWAY
+        return Refusal(503, error.reason, f"{error}; try again", {"Retry-After": str(RETRY_AFTER_S)})
     ours = next(((status, word) for kind, status, word in _INPUT_ERRORS if isinstance(error, kind)), None)
     return Refusal(*ours, str(error)) if ours else _UNEXPECTED
 
