@@ -64,6 +64,13 @@ class Outage:
     back_s: float = 0.0
 
 
+SAID = {
+    "the database does not answer; try again",
+    "the database has no free connection; try again",
+    "the connection to the database was lost; try again",
+}
+
+
 class Client:
     """An alerting system that posts over HTTP, several alerts at once."""
 
@@ -186,7 +193,7 @@ def test_http_refuses_at_once_says_why_and_when_to_come_back(outage: Outage) -> 
     assert {a.status for a in outage.answers} == {503}
     assert {a.retry_after for a in outage.answers} == {"5"}
     assert {a.body["detail"]["error"] for a in outage.answers} == {"storage_unavailable"}
-    assert {a.body["detail"]["message"] for a in outage.answers} == {"the database does not answer; try again"}
+    assert {a.body["detail"]["message"] for a in outage.answers} <= SAID
     assert max(a.took_s for a in outage.answers) < CONNECT_S + POOL_WAIT_S
     assert median(a.took_s for a in outage.answers) < 1  # a server that is gone refuses: there is nothing to wait for
 

@@ -451,6 +451,13 @@ def test_6_4_each_mutation_is_one_row_and_one_generation_and_a_refusal_is_a_row_
     assert "a-stored-key" not in str(get(web, "/admin/api/v1/audit"))
 
 
+@pytest.mark.parametrize("before", [0, 2**31, 5177505799094516318208])
+def test_6_4_a_row_number_that_cannot_be_is_refused(web: AppClient, before: int) -> None:
+    answer = web.get(f"/admin/api/v1/audit?before={before}", headers=ADMIN)
+
+    assert (answer.status_code, answer.json()["detail"]["error"]) == (400, "invalid_request")
+
+
 @pytest.mark.parametrize(
     ("asked", "body", "act"),
     [

@@ -173,8 +173,10 @@ class Database:
 def _mapped_errors() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
-        raise StorageUnavailableError(f"the database does not answer ({type(error).__name__})") from error
+    except PoolTimeoutError as error:
+        raise StorageUnavailableError("the database has no free connection") from error
+    except (OperationalError, InterfaceError) as error:
+        raise StorageUnavailableError("the database does not answer") from error
     except DBAPIError as error:
         if error.connection_invalidated:
             raise StorageUnavailableError("the connection to the database was lost") from error

@@ -37,6 +37,7 @@ async def _require_switched_on(services: Here, _identity: Manager) -> None:
 
 router = APIRouter(prefix="/admin/api/v1", dependencies=[Depends(_require_switched_on)])
 
+MAX_SEQ = 2**31 - 1  # what the column holds
 NamePath = Annotated[str, Path(min_length=1, max_length=200)]
 SelectorPath = Annotated[str, Path(min_length=1, max_length=300)]
 GONE: dict[int | str, dict[str, Any]] = {204: {"description": "It is gone."}}
@@ -159,7 +160,7 @@ def get_audit(
     _identity: Manager,
     *,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
-    before: Annotated[int | None, Query(ge=1, description="Only rows before this one.")] = None,
+    before: Annotated[int | None, Query(ge=1, le=MAX_SEQ, description="Only rows before this one.")] = None,
 ) -> AuditsAnswer:
     """List what was done to models and keys and what was refused, newest first."""
     with services.database.transaction() as session:
