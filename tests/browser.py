@@ -55,6 +55,12 @@ class Page:
         self.call("Page.navigate", url=url)
         self._wait(lambda: self._loads > loads)
 
+    def follow(self, expression: str) -> None:
+        """Run what leads to another page, and wait until it is there."""
+        loads = self._loads
+        self.evaluate(expression)
+        self._wait(lambda: self._loads > loads)
+
     def evaluate(self, expression: str) -> Any:
         """Run our own script in the page, which a CSP does not keep a debugger from."""
         result = self.call("Runtime.evaluate", expression=expression, returnByValue=True, userGesture=True)

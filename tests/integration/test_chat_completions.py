@@ -43,6 +43,8 @@ def provider() -> Iterator[ModelServer]:
     """Answer with the last word of what was said; a request with tools gets a call of the first."""
 
     def answer(exchange: Exchange) -> Reply:
+        if not exchange.messages:
+            return Reply(text="you said nothing", usage=(1, 5))
         if exchange.tools and not isinstance(exchange.messages[-1], ToolMessage):
             return Reply(tool_calls=[(exchange.tools[0].name, {"city": "Ulm"})], usage=(50, 5))
         return Reply(text=f"you said {exchange.messages[-1].text}", usage=(100, 20))
@@ -105,9 +107,13 @@ def test_5_9_an_alias_is_asked_and_answers_in_its_own_name(services: Services, s
     assert row.cost_usd == pytest.approx((100 * 1 + 20 * 5) / 1e6)
 
 
-def test_5_9_the_documented_request_runs_with_no_message_refused_clearly(start: Start) -> None:
-    with pytest.raises(openai.BadRequestError, match="messages"):
-        start().chat.completions.create(model="regular", messages=[])
+def test_5_9_the_documented_request_runs_and_no_message_is_the_providers_to_refuse(
+    start: Start, provider: ModelServer
+) -> None:
+    said = start().chat.completions.create(model="regular", messages=[])
+
+    assert said.choices[0].message.content == "you said nothing"
+    assert provider.exchanges[0].messages == ()
 
 
 def test_5_9_tools_go_there_and_back(start: Start, provider: ModelServer) -> None:

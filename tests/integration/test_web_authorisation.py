@@ -66,6 +66,18 @@ EXPECTED = {
     ("PUT", "/admin/api/v1/model-pricing/{selector:path}"): USERS,
     ("DELETE", "/admin/api/v1/model-pricing/{selector:path}"): USERS,
     ("GET", "/admin/api/v1/audit"): USERS,
+    ("GET", "/models"): USERS,
+    ("GET", "/models/providers"): USERS,
+    ("POST", "/models/providers/{provider}/test"): USERS,
+    ("GET", "/models/aliases"): USERS,
+    ("GET", "/models/access"): USERS,
+    ("GET", "/models/prices"): USERS,
+    ("GET", "/models/audit"): USERS,
+    ("POST", "/models/audit/verify"): USERS,
+    ("GET", "/models/{kind}/edit"): USERS,
+    ("POST", "/models/{kind}/edit"): USERS,
+    ("GET", "/models/{kind}/delete"): USERS,
+    ("POST", "/models/{kind}/delete"): USERS,
     ("POST", "/v1/deliveries/{delivery_id}/resend"): CHANGES,
     ("POST", "/investigations/{investigation_id}/deliveries/{delivery_id}/resend"): CHANGES,
 }
@@ -100,7 +112,7 @@ def finished(services: Services) -> str:
 
 def address(path: str, investigation_id: str = "inv_1") -> str:
     others = {"evidence_id": "e1.1", "artifact_id": "art_1", "delivery_id": "dlv_1", "agent_no": 1}
-    of_models = {"provider": "anthropic", "name": "regular", "selector": "openai/gpt-4o"}
+    of_models = {"provider": "anthropic", "name": "regular", "selector": "openai/gpt-4o", "kind": "aliases"}
     return path.replace(":path", "").format(investigation_id=investigation_id, **others, **of_models)
 
 

@@ -183,7 +183,8 @@ def classify(refusal: Refusal, *, key: str | None = None, retry_after_s: float |
     """Return the error a refusal stands for, with what to do and a piece of what the provider said."""
     rule = next((rule for rule in _RULES if rule.fits(refusal)), _OTHERWISE)
     status = refusal.status or None
-    said = "" if rule.error is ProviderAuthError else _piece(refusal.message, key)  # it may quote the key in part
+    may_quote = key is None and rule.error is ProviderAuthError  # the key, in part, and we do not know it
+    said = "" if may_quote else _piece(refusal.message, key)
     hint = f"; {refusal.hint}" if refusal.hint and rule.error is ModelNotFoundError else ""
     message = f"{status or 'an error'}: {rule.fix}{hint}" + (f" (it said: {said})" if said else "")
     return rule.error(message, status=status, retry_after_s=retry_after_s)
@@ -235,8 +236,9 @@ def _less(value: Any, names: frozenset[str]) -> Any:
     return {name: inner for name, inner in value.items() if name not in names} if isinstance(value, dict) else value
 
 
-_KEY_LIKE = re.compile(r"\b(sk-|AIza|AKIA|ASIA|Bearer\s+|key-)\S+")
-_FRAGMENT = 6
+_KEY_LIKE = re.compile(r"\b(sk-|AIza|AKIA|ASIA|Bearer\s+|key-)\S+|\S*\*{2,}\S*")
+"""What begins as keys do, and what is masked as vendors mask them."""
+_FRAGMENT = 4
 
 
 def scrub(text: str, key: str | None) -> str:

@@ -113,6 +113,11 @@ def dollars(value: float | None) -> str:
     return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
 
 
+def amount(value: float | None, *, otherwise: str) -> str:
+    """Format an amount in full; what stands where there is none is the caller's word."""
+    return otherwise if value is None else f"{value:.10g}"
+
+
 def total_cost(usage: tuple[UsageLine, ...]) -> str:
     known = [line.cost_usd for line in usage if line.cost_usd is not None]
     if len(known) == len(usage):

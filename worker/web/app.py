@@ -19,6 +19,7 @@ from worker.web import (
     investigations,
     model_admin,
     model_backends,
+    model_pages,
     models,
     pages,
     published,
@@ -46,6 +47,7 @@ _PARTS = (
     health,
     published,
     pages,
+    model_pages,
 )
 
 

@@ -112,7 +112,7 @@ class _StreamOptions(Body):
 class ChatBody(Body):
     """What is taken of OpenAI's request; what would change the answer and is not known here is refused by name."""
 
-    messages: tuple[_Said, ...] = Field(min_length=1)
+    messages: tuple[_Said, ...]
     model: str | None = None
     tools: tuple[_Tool, ...] | None = None
     tool_choice: Literal["auto", "none", "required"] | _Choice | None = None

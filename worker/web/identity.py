@@ -54,6 +54,11 @@ Writer = Annotated[Identity, Depends(require(INCIDENTS_WRITE))]
 Reader = Annotated[Identity, Depends(require(REPORTS_READ))]
 
 
+def may_manage(identity: Identity) -> bool:
+    """Say whether models and keys, which are everybody's, are this one's to change."""
+    return USERS_MANAGE in identity.scopes and identity.user_path == "/"
+
+
 async def _manage(identity: Annotated[Identity, Depends(require(USERS_MANAGE))]) -> Identity:
     """Let through whoever may manage what holds for everybody."""
     if identity.user_path != "/":

@@ -17,7 +17,7 @@ from worker.storage.investigations import Attempt, Filter, Listed
 from worker.storage.progress import AgentProgress, CallProgress
 from worker.storage.tables import IncidentRow, InvestigationRow
 from worker.storage.tokens import Identity
-from worker.web.identity import INVESTIGATIONS_WRITE, Here, Operator, Reader
+from worker.web.identity import INVESTIGATIONS_WRITE, Here, Operator, Reader, may_manage
 from worker.web.investigations import AgentPath, BeforeQuery, IdPath, ServiceQuery, read_page
 from worker.web.reports import read_report, show_report
 from worker.web.templating import render
@@ -76,7 +76,8 @@ def show_list(
     wanted = Filter(identity.user_path, status or None, service or None, before, PAGE_SIZE)
     found, following = read_page(services, wanted)
     choices = list(InvestigationStatus)
-    return render("list.html.j2", found=found, following=following, wanted=wanted, choices=choices)
+    shown = {"found": found, "following": following, "wanted": wanted, "choices": choices}
+    return render("list.html.j2", may_manage=may_manage(identity), **shown)
 
 
 @router.get("/investigations/{investigation_id}")
