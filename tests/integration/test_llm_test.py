@@ -94,7 +94,7 @@ def test_the_doctor_calls_each_configured_provider_and_tells_the_remedy(
         result = CliRunner().invoke(main, ["doctor", "--call", "--json"])
 
     checks = json.loads(result.output)
-    told = {one["name"]: one for one in checks if "answered" in one["detail"] or "401" in one["detail"]}
+    told = {one["name"]: one for one in checks if "answered" in one["detail"] or "401: " in one["detail"]}
     assert result.exit_code == 1
     assert {name: one["status"] for name, one in told.items()} == {"anthropic": "ok", "ollama": "ok", "openai": "fail"}
     assert "check it for extra blanks" in told["openai"]["detail"]
