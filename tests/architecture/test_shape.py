@@ -1,6 +1,7 @@
 """The fences of the house: sizes, the one door to the environment, names that dashboards read."""
 
 import ast
+import fnmatch
 import re
 from functools import cache
 from pathlib import Path
@@ -142,6 +143,14 @@ def test_the_readme_names_every_variable() -> None:
     readme = (ROOT / "README.md").read_text()
 
     assert [f for f in Settings.model_fields if f"`{f.upper()}`" not in readme] == []
+
+
+def test_the_readme_names_tests_that_there_are() -> None:
+    there = re.findall(r"def (test_\w+)", "".join(p.read_text() for p in (ROOT / "tests").rglob("test_*.py")))
+    named = re.findall(r"`(test_[\w*]+)`", (ROOT / "README.md").read_text())
+
+    assert named
+    assert [name for name in named if not fnmatch.filter(there, name)] == []
 
 
 @pytest.mark.parametrize("lock", sorted((ROOT / "locks").glob("*.txt")), ids=lambda p: p.name)

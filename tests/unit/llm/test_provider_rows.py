@@ -410,6 +410,20 @@ def test_a_backend_alone_is_mode_and_default_model(backend: str, given: dict[str
     assert chosen.warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("reference", "label"),
+    [
+        ("deepseek:deepseek-v4-flash", "deepseek/deepseek-v4-flash"),
+        ("gemini:gemini-2.5-pro", "google/gemini-2.5-pro"),
+        ("anthropic:claude-sonnet-4-6", "anthropic/claude-sonnet-4-6"),
+        ("openai:gpt-4o", "openai/gpt-4o"),
+    ],
+)
+def test_a_reference_with_a_colon_names_provider_and_native_id(reference: str, label: str) -> None:
+    keys = {"llm_deepseek_api_key": "k", "google_ai_api_key": "k", "anthropic_api_key": "k", "openai_api_key": "k"}
+    assert named(reference, llm_provider_mode="direct", **keys).label == label
+
+
 def test_the_mode_wins_over_another_backend_with_a_warning() -> None:
     chosen = router(llm_backend="ollama", llm_provider_mode="anthropic", **GIVEN["anthropic"], **GIVEN["ollama"])
 

@@ -37,6 +37,13 @@ def test_the_present_seed_seals() -> None:
     assert seals(aurora_secret_key="the-next").open(sealed, seed_id) == "key"
 
 
+def test_another_services_seed_serves_where_ours_is_unset() -> None:
+    sealed, seed_id = seals(jwt_secret_key="a-seed").seal("key")
+
+    assert NOW.open(sealed, seed_id) == "key"
+    assert seals(aurora_secret_key="a-seed", jwt_secret_key="another").open(sealed, seed_id) == "key"
+
+
 def test_one_purpose_does_not_open_what_another_sealed() -> None:
     sealed, seed_id = NOW.seal("key")
 
