@@ -16,7 +16,7 @@ from worker.domain.report import Evidence, Report
 from worker.domain.states import ReportVerdict
 from worker.evaluation.generator import FaultKind, Truth, generate_case
 from worker.evaluation.replay import load_event
-from worker.investigation.claims import check_claims
+from worker.investigation.claims import Grounds, check_claims
 from worker.investigation.offline.analyst import OfflineAnalyst
 from worker.services import Services
 from worker.storage import reports
@@ -114,14 +114,14 @@ def test_every_claim_holds_against_the_evidence(kind: FaultKind, tmp_path: Path)
         for i, text in found.texts.items()
     }
 
-    checked = check_claims(
-        found.submission,
+    grounds = Grounds(
         evidence=evidence,
         full_text=found.texts.__getitem__,
         window=TimeWindow(start=onset, end=onset.replace(year=onset.year + 1)),
         incident=TimeWindow(start=onset, end=onset),
         known_entities=[c.entity for c in found.submission.root_causes],
     )
+    checked = check_claims(found.submission, grounds)
 
     assert checked.failures == ()
     assert checked.verdict is found.submission.verdict

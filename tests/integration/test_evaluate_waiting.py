@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import build_services, close_services, drain, incident, settings_for, sqlite_url, submits_report
-from tests.databases import migrated_sqlite
+from tests.databases import FailingDatabase, migrated_sqlite
 from tests.fakes import ScriptedModel
 from worker import pipeline
 from worker.cli import evaluate
@@ -55,6 +55,18 @@ def test_a_system_that_runs_is_waited_for_until_the_time_is_over(database: Datab
     ended = evaluate._wait(stack, database, run_id="run", count=1, timeout_s=1.5)
     stack.child.kill()
     stack.child.wait()
+
+    assert ended == {}
+
+
+def test_a_database_that_is_busy_for_a_moment_is_asked_again(tmp_path: Path) -> None:
+    database = FailingDatabase(migrated_sqlite(tmp_path), fails_at={1, 2})
+    stack = stack_of(tmp_path, "import time; time.sleep(60)")
+
+    ended = evaluate._wait(stack, database, run_id="run", count=1, timeout_s=1.5)
+    stack.child.kill()
+    stack.child.wait()
+    database.close()
 
     assert ended == {}
 

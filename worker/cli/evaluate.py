@@ -4,6 +4,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 import click
@@ -24,6 +25,8 @@ from worker.storage.database import Database
 from worker.storage.investigations import Filter, Listed
 
 POLL_S = 1.0
+BUSY_S = 60.0
+"""How long a database that all cores wait for may not answer: hours of replay are not lost to one such moment."""
 RUNNING_AT_ONCE = 8
 PAGE = 200
 MODES = ("single", "orchestrated")
@@ -145,8 +148,8 @@ def _wait(stack: Stack, database: Database, *, run_id: str, count: int, timeout_
 def _all(database: Database, path: str) -> Iterable[Listed]:
     before: str | None = None
     while True:
-        with database.transaction() as session:
-            page = investigations.page(session, Filter(user_path=path, before=before, limit=PAGE))
+        wanted = Filter(user_path=path, before=before, limit=PAGE)
+        page = database.insist(partial(investigations.page, wanted=wanted), for_s=BUSY_S)
         yield from page
         if len(page) < PAGE:
             return
@@ -156,15 +159,13 @@ def _all(database: Database, path: str) -> Iterable[Listed]:
 def _replayed(database: Database, name: str, row: Listed | None) -> Replayed:
     if row is None or row.finished_at is None:
         return Replayed(name, "unfinished", 0.0, replay.to_outcome(name, None, failed="did not end in time"))
-    with database.transaction() as session:
-        lines = usage.lines(session, row.id)
+    lines = database.insist(partial(usage.lines, investigation_id=row.id), for_s=BUSY_S)
     seconds = (row.finished_at - row.created_at).total_seconds()
     if row.status != InvestigationStatus.COMPLETED:
         why = f"{row.failure_class}: {row.failure_reason}" if row.failure_class else "ended without a report"
         return Replayed(name, row.status, seconds, replay.to_outcome(name, None, failed=why), lines)
     try:
-        with database.transaction() as session:
-            report = reports.get(session, row.id)
+        report = database.insist(partial(reports.get, investigation_id=row.id), for_s=BUSY_S)
     except NotFoundError as error:
         return Replayed(name, row.status, seconds, replay.to_outcome(name, None, failed=str(error)), lines)
     return Replayed(name, row.status, report.duration_s or seconds, replay.to_outcome(name, report), lines)

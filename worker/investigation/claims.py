@@ -1,7 +1,8 @@
 """The guardrail on what a report claims: every cause holds on to evidence that says so, or the verdict is lowered."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 from worker.domain.incident import TimeWindow
@@ -17,7 +18,9 @@ from worker.domain.report import (
 )
 from worker.domain.states import ReportVerdict, ToolCallStatus
 from worker.investigation.emptiness import is_empty
+from worker.investigation.figures import FiguresRead, figures_in
 from worker.investigation.quotes import QuotedText
+from worker.investigation.ways import Ways, read_ways
 
 LADDER = (ReportVerdict.CONFIRMED, ReportVerdict.LIKELY, ReportVerdict.INCONCLUSIVE)
 """Each failed claim of the leading cause goes one down."""
@@ -55,26 +58,31 @@ class _Claim:
     holds: bool
 
 
-def check_claims(
-    submission: Submission,
-    *,
-    evidence: Mapping[str, Evidence],
-    full_text: Callable[[str], str],
-    window: TimeWindow,
-    incident: TimeWindow,
-    known_entities: Collection[str],
-) -> CheckedClaims:
-    """Hold every claim against the evidence it cites.
+@dataclass(frozen=True, kw_only=True)
+class Grounds:
+    """What claims are held against.
 
     `full_text` returns the whole text of the evidence with this id, beyond its excerpt. `window` is what the
     investigation looks at, `incident` what of it the incident lasted: one moment where its end is not known.
-    `known_entities` keeps `cart` from being taken as named where only `cart-db` is.
+    `known_entities` keeps `cart` from being taken as named where only `cart-db` is. `alert` is what the monitors said.
     """
-    record = _Record(evidence, full_text=full_text, window=window, entities=frozenset(known_entities))
+
+    evidence: Mapping[str, Evidence]
+    full_text: Callable[[str], str]
+    window: TimeWindow
+    incident: TimeWindow
+    known_entities: Collection[str] = ()
+    alert: str = ""
+
+
+def check_claims(submission: Submission, grounds: Grounds) -> CheckedClaims:
+    """Hold every claim against the evidence it cites."""
+    record = _Record(grounds)
     causes = [_check_cause(f"Root cause {n} ({c.entity})", c, record) for n, c in enumerate(submission.root_causes, 1)]
     side_submission, side_failures, side_holds = _check_sides(submission, record)
+    side_failures = (*side_failures, *_unquoted(submission, causes, record), *_unread(submission, record))
     holds = side_holds or any(cause.holds for cause in causes)
-    is_calm = any(record.shows_state(c, incident) for c in _sides(submission))
+    is_calm = any(record.shows_state(c, grounds.incident) for c in _sides(submission))
     contradictions = _contradictions(submission, holds=holds, is_calm=is_calm)
     verdict = _lowered(submission.verdict, causes, side_failures=len(side_failures))
     if contradictions:
@@ -94,18 +102,12 @@ def check_claims(
 class _Record:
     """The evidence of one investigation, its texts folded once."""
 
-    def __init__(
-        self,
-        evidence: Mapping[str, Evidence],
-        *,
-        full_text: Callable[[str], str],
-        window: TimeWindow,
-        entities: frozenset[str],
-    ) -> None:
-        self._evidence = evidence
-        self._full_text = full_text
-        self._window = window
-        self._entities = entities
+    def __init__(self, grounds: Grounds) -> None:
+        self._evidence = grounds.evidence
+        self._full_text = grounds.full_text
+        self._window = grounds.window
+        self._alert = grounds.alert
+        self._entities = frozenset(grounds.known_entities)
         self._texts: dict[str, QuotedText] = {}
 
     def weigh(self, citation: Citation) -> _Citing:
@@ -143,6 +145,23 @@ class _Record:
             or self._text(i).names(entity, other_names=self._entities)
             for i in evidence_ids
         )
+
+    @cached_property
+    def ways(self) -> Ways:
+        """Who calls whom, as far as any result says."""
+        return read_ways((e.tool, self._full_text(e.id) or e.excerpt) for e in self._succeeded())
+
+    def unread(self, sentences: Iterable[str], evidence_ids: Collection[str] | None = None) -> list[str]:
+        """Return the figures of these sentences that none of these results holds, nor the alert; None: of all."""
+        stated = [figure for said in sentences for figure in figures_in(said, names=self._entities)]
+        if not stated:
+            return []
+        cited = [e for e in self._succeeded() if evidence_ids is None or e.id in evidence_ids]
+        read = FiguresRead([self._alert, *(text for e in cited for text in (self._full_text(e.id), e.excerpt))])
+        return list(dict.fromkeys(figure.written for figure in stated if not read.hold(figure)))
+
+    def _succeeded(self) -> list[Evidence]:
+        return [e for e in self._evidence.values() if e.status == ToolCallStatus.SUCCEEDED]
 
     def _misquote(self, evidence_id: str, quote: str) -> str | None:
         text = self._text(evidence_id)
@@ -188,6 +207,10 @@ def _check_cause(claim: str, cause: RootCause, record: _Record) -> _Claim:
         problems.append(f"{cause.entity} is named in none of the evidence cited")
     if cause.change_id and cited and not record.name(cause.change_id, cited):
         problems.append(f"the change {cause.change_id} is in none of the evidence cited")
+    if unread := record.unread((cause.statement, *cause.causal_chain), cited) if cited else []:
+        problems.append(f"states {', '.join(unread)}, to be read in none of the evidence cited")
+    if gap := record.ways.find_break(cause.entity, cause.causal_chain):
+        problems.append(f"goes from {gap[0]} to {gap[1]}, between which no calls are known")
     failures = (*checked.failures, *(CheckFailure(claim=claim, problem=p) for p in problems))
     return _Claim(checked.citations, failures, holds=checked.holds and is_named)
 
@@ -226,6 +249,25 @@ def _check_sides(submission: Submission, record: _Record) -> tuple[Submission, t
     }
     failures = tuple(f for claim in claims for f in claim.failures)
     return submission.model_copy(update=kept), failures, any(claim.holds for claim in claims)
+
+
+def _unquoted(submission: Submission, causes: list[_Claim], record: _Record) -> tuple[CheckFailure, ...]:
+    """Name a leading cause that calls itself confirmed, and shows no word that says so."""
+    if submission.verdict is not ReportVerdict.CONFIRMED or not causes or causes[0].failures:
+        return ()
+    lead = submission.root_causes[0]
+    if any(c.quote and record.weigh(c).problem is None for c in lead.evidence):
+        return ()
+    return (CheckFailure(claim=f"Root cause 1 ({lead.entity})", problem="quotes nothing of what it cites"),)
+
+
+def _unread(submission: Submission, record: _Record) -> tuple[CheckFailure, ...]:
+    """Name the figures of the summary that nothing says."""
+    unread = record.unread((submission.summary, submission.impact))
+    if not unread:
+        return ()
+    problem = f"states {', '.join(unread)}, to be read in no result of this investigation"
+    return (CheckFailure(claim="Summary", problem=problem),)
 
 
 def _sides(submission: Submission) -> list[Citation]:

@@ -21,7 +21,7 @@ from worker.domain.report import (
     Verification,
 )
 from worker.domain.states import ReportVerdict, ToolCallStatus
-from worker.investigation.claims import CheckedClaims, check_claims
+from worker.investigation.claims import CheckedClaims, Grounds, check_claims
 from worker.investigation.submission import SUBMIT_REPORT as SUBMIT_REPORT
 from worker.investigation.submission import parse_submission as parse_submission
 from worker.investigation.submission import salvage as salvage
@@ -33,6 +33,8 @@ MAX_GAPS = 50
 MAX_FACTS = 12
 """Results listed in a summary written by code; the rest is in the evidence."""
 
+_SAID = {"title", "description", "labels", "raw"}
+"""What an event says in words and figures of its own."""
 _MAX_TEXT_CHARS = 300
 _MAX_NAMES = 5
 _MAX_SUMMARY_CHARS = 4000
@@ -75,14 +77,15 @@ class Material:
         """Return what was handed in after the claim check; None where nothing was."""
         if self.submission is None:
             return None
-        return check_claims(
-            self.submission,
+        grounds = Grounds(
             evidence={e.id: e for e in self.evidence},
             full_text=self.text_of,
             window=self.window,
             incident=_time_of(self.event, self.window),
             known_entities=self.known_entities,
+            alert=json.dumps(self.event.model_dump(mode="json", include=_SAID), ensure_ascii=False),
         )
+        return check_claims(self.submission, grounds)
 
 
 def conclude(material: Material) -> Report:

@@ -1,5 +1,6 @@
 """What a report claims holds on to evidence, or the verdict goes down."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from worker.domain.report import (
     TimelineEntry,
 )
 from worker.domain.states import ReportVerdict
-from worker.investigation.claims import CheckedClaims, check_claims
+from worker.investigation.claims import CheckedClaims, Grounds, check_claims
 
 AT = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 WINDOW = TimeWindow(start=AT, end=AT + timedelta(hours=1))
@@ -89,14 +90,15 @@ def submission(*causes: RootCause, **changes: Any) -> Submission:
 
 
 def check(submitted: Submission) -> CheckedClaims:
-    return check_claims(
-        submitted,
+    grounds = Grounds(
         evidence=EVIDENCE,
         full_text=lambda evidence_id: TEXTS.get(evidence_id, ""),
         window=WINDOW,
         incident=INCIDENT,
         known_entities=("orders", "orders-db"),
+        alert="orders p99 above 800 ms",
     )
+    return check_claims(submitted, grounds)
 
 
 def test_a_cause_whose_evidence_holds_keeps_its_verdict() -> None:
@@ -113,8 +115,97 @@ def test_a_quote_is_looked_up_beyond_the_excerpt() -> None:
     assert check(submission(cause(quote("e5.1", "pool 4 of 4 busy")))).failures == ()
 
 
+def test_what_quotes_nothing_is_not_confirmed() -> None:
+    checked = check(submission(cause("e1.1", "e1.2")))
+
+    assert checked.verdict is ReportVerdict.LIKELY
+    assert [f.problem for f in checked.failures] == ["quotes nothing of what it cites"]
+    assert check(submission(cause("e1.1"), verdict="likely")).failures == ()
+
+
+@pytest.mark.parametrize(
+    ("statement", "unread"),
+    [
+        ("p99 of orders is 945 ms", ""),
+        ("p99 of orders is 0.945 s, about 0.9 s", ""),
+        ("orders failed 12 % of its calls, as 2 of 3 did since 2026-03-04T10:20:00Z, 10:20 UTC", ""),
+        ("above the 800 ms of the alert", ""),  # as the monitors said
+        ("orders took 7 times longer for 20 minutes", ""),  # compared and counted, not measured
+        ("orders failed 47 % of its calls", "47 %"),
+        ("p99 of orders is 954 ms, errors 21 %", "954 ms, 21 %"),
+        ("p99 of orders is 9.45 s", "9.45 s"),
+    ],
+)
+def test_figures_of_a_statement_are_read_in_what_it_cites(statement: str, unread: str) -> None:
+    stated = cause(quote("e1.1", "p99 945 ms"), "e1.2", statement=statement)
+
+    checked = check(submission(stated, verdict="confirmed"))
+
+    problems = [f"states {unread}, to be read in none of the evidence cited"] if unread else []
+    assert [f.problem for f in checked.failures] == problems
+    assert checked.verdict is (ReportVerdict.LIKELY if unread else ReportVerdict.CONFIRMED)
+
+
+def test_a_figure_of_another_result_is_not_of_the_one_cited() -> None:
+    checked = check(submission(cause(quote("e1.1", "p99 945 ms"), causal_chain=("orders failed 12 % of its calls",))))
+
+    assert checked.verdict is ReportVerdict.LIKELY
+    assert "12 %" in checked.failures[0].problem
+
+
+def test_a_summary_states_what_some_result_says() -> None:
+    held = cause(quote("e1.1", "p99 945 ms"))
+
+    assert check(submission(held, summary="p99 945 ms, errors 12 %")).failures == ()
+    invented = check(submission(held, summary="31 % of checkouts failed", impact="1,250 orders lost"))
+    assert [(f.claim, f.problem) for f in invented.failures] == [
+        ("Summary", "states 31 %, 1,250, to be read in no result of this investigation")
+    ]
+    assert invented.verdict is ReportVerdict.LIKELY
+
+
+TOPOLOGY = {
+    "query": {},
+    "rows": [],
+    "nodes": ["web", "orders", "orders-db", "mail"],
+    "edges": [["web", "orders"], ["orders", "orders-db"], ["web", "mail"]],
+}
+TRACES = {"rows": [{"caller": "batch", "callee": "mail"}, {"caller": None, "callee": "web"}, "odd"]}
+
+
+@pytest.mark.parametrize(
+    ("chain", "problem"),
+    [
+        (("orders waits for its pool", "web answers late"), ""),
+        (("web answers late",), ""),  # through what it skips
+        (("web retries", "orders-db is overloaded"), ""),  # load goes down
+        (("something unknown happens", "users see errors"), ""),
+        (("mail is late",), "goes from orders-db to mail, between which no calls are known"),
+        (("web answers late", "batch fails"), "goes from web to batch, between which no calls are known"),
+    ],
+)
+def test_a_chain_goes_the_ways_that_topology_and_traces_know(chain: tuple[str, ...], problem: str) -> None:
+    told = {
+        **EVIDENCE,
+        "e7.1": found("e7.1", tool="show_topology", excerpt=json.dumps(TOPOLOGY)),
+        "e7.2": found("e7.2", tool="rank_edge_latency", excerpt=json.dumps(TRACES)),
+        "e7.3": found("e7.3", tool="show_topology", excerpt='{"edges": [["web", "cut'),
+    }
+    grounds = Grounds(evidence=told, full_text=lambda _: "", window=WINDOW, incident=INCIDENT)
+    blamed = cause(quote("e4.1", "is slow"), entity="orders-db", statement="slow", causal_chain=chain)
+
+    checked = check_claims(submission(blamed), grounds)
+
+    assert [f.problem for f in checked.failures] == ([problem] if problem else [])
+    assert checked.verdict is (ReportVerdict.LIKELY if problem else ReportVerdict.CONFIRMED)
+
+
+def test_where_no_ways_are_known_a_chain_may_go_any() -> None:
+    assert check(submission(cause(quote("e1.1", "945 ms"), causal_chain=("mail is late", "web too")))).failures == ()
+
+
 def test_a_change_may_lie_before_the_incident() -> None:
-    assert check(submission(cause("e3.2", change_id="9f3c2ab"))).failures == ()
+    assert check(submission(cause(quote("e3.2", "9f3c2ab"), change_id="9f3c2ab"))).failures == ()
 
 
 @pytest.mark.parametrize(
@@ -175,8 +266,10 @@ def test_an_entity_named_nowhere_in_the_cited_evidence_is_inconclusive() -> None
 
 
 def test_another_entity_with_a_longer_name_does_not_name_the_one_blamed() -> None:
-    assert check(submission(cause("e4.1"))).verdict is ReportVerdict.INCONCLUSIVE
-    assert check(submission(cause("e4.1", entity="orders-db"))).verdict is ReportVerdict.CONFIRMED
+    slow = quote("e4.1", "is slow")
+
+    assert check(submission(cause(slow))).verdict is ReportVerdict.INCONCLUSIVE
+    assert check(submission(cause(slow, entity="orders-db"))).verdict is ReportVerdict.CONFIRMED
 
 
 def test_an_invented_change_costs_one() -> None:
@@ -200,7 +293,7 @@ def test_what_failed_is_gone_from_the_report_and_what_exists_stays_linked() -> N
 def test_unknown_ids_beside_the_causes_are_dropped_and_told() -> None:
     checked = check(
         submission(
-            cause("e1.1"),
+            cause(quote("e1.1", "945 ms")),
             timeline=(
                 TimelineEntry(at=AT, text="a", evidence_id="e9.1"),
                 TimelineEntry(at=AT, text="b", evidence_id="e1.1"),
@@ -301,14 +394,8 @@ def test_an_inconclusive_report_may_say_so_without_evidence_and_keeps_its_confid
 def test_an_incident_of_one_moment_fits_evidence_around_it() -> None:
     moment = TimeWindow(start=AT, end=AT)
 
-    checked = check_claims(
-        submission(cause("e1.1")),
-        evidence=EVIDENCE,
-        full_text=lambda _: "",
-        window=moment,
-        incident=moment,
-        known_entities=(),
-    )
+    grounds = Grounds(evidence=EVIDENCE, full_text=lambda _: "", window=moment, incident=moment)
+    checked = check_claims(submission(cause(quote("e1.1", "orders"))), grounds)
 
     assert checked.failures == ()
 
