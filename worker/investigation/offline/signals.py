@@ -30,6 +30,7 @@ _CHANGE_SLACK = timedelta(minutes=2)
 """Clocks differ and onsets are read from samples: so much later a change may still be the cause."""
 _ERROR_LEVELS = frozenset({"error", "err", "fatal", "critical", "crit", "panic", "warn", "warning"})
 _WARNING_SHARE = 0.5
+_MOSTLY, _PARTLY = 0.6, 0.3
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def _lost_time(seen: Observations, alerting: str | None) -> Iterator[Signal]:
     for entity, move in own.items():
         waited = sum(_waited(entity, c, lost, edges) for a, c in seen.edges if a == entity)
         share = min(1.0, max(0.0, lost[entity] - waited) / total) if total > 0 else 0.0
-        why = f"{move.metric} rose from {_figure(move.usual)} to {_figure(move.now)}, {share:.0%} of it its own"
+        why = f"{move.metric} rose from {_figure(move.usual)} to {_figure(move.now)}, {_own(share)}"
         yield Signal("latency", entity, Nature.LATENCY, strength_of(move) * share, why, move.source, move.onset)
 
 
@@ -163,7 +164,7 @@ def _own_errors(seen: Observations, alerting: str | None) -> Iterator[Signal]:
     for entity, move in moves.items():
         bubbled = sum(rates.get(c, 0.0) for a, c in seen.edges if a == entity)
         share = min(1.0, max(0.0, rates[entity] - bubbled) / total) if total > 0 else 0.0
-        why = f"{move.metric} went from {_figure(move.usual)} to {_figure(move.now)}, {share:.0%} of it its own"
+        why = f"{move.metric} went from {_figure(move.usual)} to {_figure(move.now)}, {_own(share)}"
         yield Signal("errors", entity, Nature.ERRORS, strength_of(move) * share, why, move.source, move.onset)
 
 
@@ -278,6 +279,11 @@ def _near_changes(seen: Observations, started_at: datetime) -> Iterator[Signal]:
         minutes = age.total_seconds() / 60
         why = f"{change.kind} {change.title!r} at {change.at:%H:%M:%S}, {minutes:.0f} min before the onset"
         yield Signal("change", change.entity, Nature.OTHER, strength, why, change.source, change.at, change)
+
+
+def _own(share: float) -> str:
+    """Say in words how much of a change is an entity's own: a share that we computed stands in no result."""
+    return "mostly its own" if share >= _MOSTLY else "partly its own" if share >= _PARTLY else "little of it its own"
 
 
 def _figure(value: float | None) -> str:

@@ -23,12 +23,13 @@ from worker.investigation.offline.observations import ChangeSeen, Observations, 
 from worker.investigation.offline.plan import EXPECTED_TOOLS
 from worker.investigation.offline.ranking import Hypothesis, Ranking, category_nature
 from worker.investigation.offline.reading import Record
-from worker.investigation.offline.signals import strength_of
+from worker.investigation.offline.signals import Signal, strength_of
 from worker.investigation.offline.suggesting import suggest
 from worker.investigation.offline.verdicts import decide, find_outside
 
 _MAX_CAUSES = 5
 _MAX_CITATIONS = 6
+_MAX_REASONS = 3
 _MAX_TIMELINE = 20
 _MAX_RULED_OUT = 6
 _LEAST_SHARE = 0.1
@@ -91,7 +92,8 @@ def name_causes(
 
 def _cause(hypothesis: Hypothesis, record: Record, seen: Observations, *, is_external: bool) -> RootCause:
     change = None if is_external else guilty_change(hypothesis, seen, record.incident)
-    sources = [s.source for s in hypothesis.signals] + ([change.source] if change else [])
+    stated = [*_stated(hypothesis), *hypothesis.signals]
+    sources = [s.source for s in stated] + ([change.source] if change else [])
     return RootCause(
         entity=hypothesis.entity[:300],
         category=Category.EXTERNAL_PROVIDER if "external" in hypothesis.families else _category(hypothesis, change),
@@ -110,9 +112,18 @@ def _category(hypothesis: Hypothesis, change: ChangeSeen | None) -> Category:
 
 
 def _statement(hypothesis: Hypothesis, change: ChangeSeen | None) -> str:
-    reasons = list(dict.fromkeys(s.why for s in hypothesis.signals if not s.change))[:3]
+    reasons = [s.why for s in _stated(hypothesis)]
     blame = f" A {change.kind} came shortly before or fits in its words: {change.title!r}." if change else ""
     return f"{hypothesis.entity}: {'; '.join(reasons) or hypothesis.signals[0].why}.{blame}"[:4000]
+
+
+def _stated(hypothesis: Hypothesis) -> list[Signal]:
+    """Return the signals that the statement tells of: what is stated is cited."""
+    first: dict[str, Signal] = {}
+    for signal in hypothesis.signals:
+        if not signal.change:
+            first.setdefault(signal.why, signal)
+    return list(first.values())[:_MAX_REASONS]
 
 
 def _chain(hypothesis: Hypothesis, record: Record, seen: Observations) -> tuple[str, ...]:
