@@ -82,7 +82,7 @@ def client_of(services: Services, *, peer: tuple[str, int] = NEAR, base_url: str
 def token_for(services: Services, *scopes: str, user_path: str = "/") -> dict[str, str]:
     """Return the header of a new token with these scopes."""
     with services.database.transaction() as session:
-        _, secret = tokens.create(session, name="test", scopes=scopes, user_path=user_path)
+        _, secret = tokens.create(session, "test", name="test", scopes=scopes, user_path=user_path)
     return {"Authorization": f"Bearer {secret}"}
 
 

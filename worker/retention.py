@@ -6,7 +6,7 @@ from datetime import timedelta
 import structlog
 
 from worker.services import Services
-from worker.storage import purging
+from worker.storage import purging, sessions
 from worker.storage.database import Database, database_now
 from worker.storage.purging import Purged
 
@@ -48,7 +48,7 @@ def _purge_one(database: Database, investigation_id: str, older_than: timedelta)
 
 
 class Retention:
-    """Does it in the background: one investigation a round, and none for a while once none is left."""
+    """Does it in the background: one investigation a round; once none is left, expired sessions, and then a rest."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -56,11 +56,19 @@ class Retention:
 
     def work(self) -> None:
         """Delete one more, if any may go and the settings say so."""
-        days = self._services.settings.rca_retention_days
-        if not days or time.monotonic() < self._rests_until_s:
+        if time.monotonic() < self._rests_until_s or self._purge_next():
             return
+        with self._services.database.transaction() as session:
+            sessions.delete_expired(session)
+        self._rests_until_s = time.monotonic() + PAUSE_S
+
+    def _purge_next(self) -> bool:
+        """Say whether an investigation went."""
+        days = self._services.settings.rca_retention_days
+        if not days:
+            return False
         gone = purge(self._services.database, max(timedelta(days=days), LEAST), at_most=1)
-        if gone.rows.get("investigations"):
-            log.info("investigation_purged", rows=sum(gone.rows.values()))
-        else:
-            self._rests_until_s = time.monotonic() + PAUSE_S
+        if not gone.rows.get("investigations"):
+            return False
+        log.info("investigation_purged", rows=sum(gone.rows.values()))
+        return True

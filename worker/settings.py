@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError
 
 from worker.errors import ConfigError
-from worker.model_settings import Key, ModelSettings, Text
+from worker.model_settings import Key, ModelSettings, OwnAddress, Text
 
 
 class _TopologyFile(BaseModel):
@@ -178,6 +178,20 @@ class Settings(ModelSettings):
     rca_http_port: int = Field(default=8642, description="Its port.")
     rca_api_token: Key = Field(default=None, description="A token with all scopes, for a start without `rca tokens`.")
     rca_public_url: Text = Field(default=None, description="How people reach the web server.")
+    rca_session_hours: Annotated[float, Field(gt=0, le=720)] = Field(
+        default=12.0, description="How long a browser stays signed in."
+    )
+    rca_failed_logins_per_minute: Count = Field(
+        default=10, description="Refused logins and secrets of one address before it has to wait; 0: no limit."
+    )
+    rca_oidc_issuer: OwnAddress = Field(default=None, description="OpenID Connect issuer that people sign in with.")
+    rca_oidc_client_id: Text = Field(default=None, description="Who we are to the issuer.")
+    rca_oidc_client_secret: Key = Field(default=None, description="Our secret there; unset: a public client.")
+    rca_oidc_groups_claim: str = Field(default="groups", description="Claim of the ID token that lists groups.")
+    rca_oidc_access: Text = Field(
+        default=None,
+        description='JSON `{group: {"scopes": [...], "user_path": "/..."}}`; the first that fits a person counts.',
+    )
     rca_flower_port: int = Field(default=5555, description="Port of Flower, loopback only.")
     rca_flower_auth: Key = Field(default=None, description="`user:password` of Flower; unset: made on start.")
 

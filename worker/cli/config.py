@@ -9,6 +9,7 @@ from typing import Any
 import click
 from pydantic import SecretStr
 
+from worker.cli.doctor_sign_in import check_sign_in
 from worker.cli.managed import find_router
 from worker.errors import ConfigError
 from worker.investigation.roles import load_roles
@@ -140,7 +141,8 @@ def _check_lease(settings: Settings) -> Iterator[Check]:
 
 
 def _check_exposure(settings: Settings) -> Iterator[Check]:
-    if settings.rca_http_host not in LOOPBACK and settings.rca_api_token is None:
+    has_way_in = settings.rca_api_token is not None or settings.rca_oidc_issuer is not None
+    if settings.rca_http_host not in LOOPBACK and not has_way_in:
         fix = "set RCA_API_TOKEN, or create tokens, before others can reach it"
         yield Check.warn("RCA_HTTP_HOST", "listens beyond this machine without RCA_API_TOKEN", fix=fix)
 
@@ -196,5 +198,6 @@ CHECKS: tuple[Callable[[Settings], Iterator[Check]], ...] = (
     _check_exposure,
     _check_models,
     _check_traces,
+    check_sign_in,
     look_at_roles,
 )

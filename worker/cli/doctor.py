@@ -11,6 +11,7 @@ import click
 from worker.cli.config import look_at_roles
 from worker.cli.doctor_providers import call_providers, look_at_providers
 from worker.cli.doctor_redis import look_at_redis
+from worker.cli.doctor_sign_in import look_at_sign_in
 from worker.cli.doctor_storage import look_at_storage
 from worker.cli.llm import describe_route
 from worker.cli.managed import find_router
@@ -112,4 +113,5 @@ LOOKS: tuple[Look, ...] = (
     look_at_providers,
     look_at_roles,
     look_at_policy,
+    look_at_sign_in,
 )

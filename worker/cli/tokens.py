@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 import click
 
+from worker.cli.managed import actor
 from worker.cli.stored import open_database
 from worker.domain.incident import clean_user_path
 from worker.reporting import words
@@ -44,7 +45,7 @@ def create(name: str, scopes: tuple[str, ...], user_path: str, expires_days: flo
     """
     with open_database() as database, database.transaction() as session:
         ends = database_now(session) + timedelta(days=expires_days) if expires_days else None
-        token_id, secret = rows.create(session, name=name, scopes=scopes, user_path=user_path, expires_at=ends)
+        token_id, secret = rows.create(session, actor(), name=name, scopes=scopes, user_path=user_path, expires_at=ends)
     until = f"until {words.utc(ends)}" if ends else "until it is revoked"
     click.echo(f"{token_id}: {', '.join(scopes)} below {user_path}, {until}; the secret is not shown again:", err=True)
     click.echo(secret)
@@ -70,7 +71,7 @@ def revoke(token_id: str) -> None:
     Example: rca tokens revoke tok_019b76da3c008f2c1d44e0a7
     """
     with open_database() as database, database.transaction() as session:
-        rows.revoke(session, token_id)
+        rows.revoke(session, actor(), token_id)
     click.echo(f"{token_id} is revoked")
 
 

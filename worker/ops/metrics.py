@@ -74,6 +74,9 @@ DENIALS = _counter("denials", "Tool calls a guardrail refused.", "layer")
 # Reports
 DELIVERIES = _counter("deliveries", "Attempts to deliver a report.", "destination", "outcome")
 
+# Logins
+FAILED_LOGINS = _counter("failed_logins", "Logins and secrets that were refused.", "via", "outcome")
+
 # Ourselves
 SWEEPER_AGE_SECONDS = _gauge("sweeper_age_seconds", "Since any sweeper last finished a round.")
 OUTBOX_DUE = _gauge("outbox_due", "Messages that should have been sent by now.")

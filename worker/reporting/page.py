@@ -21,7 +21,8 @@ class PageLinks:
     """Where the page's own links lead; None leaves a link out.
 
     Without `stylesheet_url` the stylesheet is written into the page, which then stands alone; `nonce` lets a strict
-    CSP allow that. `artifacts_url` is the address below which an artifact's id opens it.
+    CSP allow that. `artifacts_url` is the address below which an artifact's id opens it. `signed_in_as` is
+    who may sign out.
     """
 
     stylesheet_url: str | None = None
@@ -31,6 +32,7 @@ class PageLinks:
     markdown_url: str | None = None
     json_url: str | None = None
     artifacts_url: str | None = None
+    signed_in_as: str | None = None
 
 
 def stylesheet() -> str:

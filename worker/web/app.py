@@ -17,16 +17,19 @@ from worker.web import (
     health,
     incidents,
     investigations,
+    login,
     model_admin,
     model_backends,
     model_pages,
     models,
+    oidc_login,
     pages,
     published,
     reports,
 )
 from worker.web.answers import ErrorAnswer
 from worker.web.chat_format import ChatBody
+from worker.web.credentials import Credentials
 from worker.web.door import Door
 from worker.web.headers import SecureAnswers
 from worker.web.identity import identities_of
@@ -46,6 +49,8 @@ _PARTS = (
     model_backends,
     health,
     published,
+    login,
+    oidc_login,
     pages,
     model_pages,
 )
@@ -57,7 +62,8 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(title="rca-worker", openapi_url=OPENAPI_PATH, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.services = services
     app.state.door = Door(services)
-    app.state.identities = identities_of(services)
+    app.state.credentials = Credentials(services)
+    app.state.identities = identities_of(app.state.credentials)
     for part in _PARTS:
         app.include_router(part.router)
     install_refusals(app)

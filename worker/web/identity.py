@@ -1,29 +1,30 @@
-"""Who asks, and may they: a token, sent as a bearer or as a browser sends passwords, or the local operator.
+"""Who asks, and may they: a token, sent as a bearer or as a browser sends passwords, a session, the local operator.
 
 With tokens configured, every answer that tells or changes anything wants one: `Authorization: Bearer TOKEN` from
-programs, and from browsers the token as the password of HTTP Basic under any user name. RCA_API_TOKEN is a token with
-all scopes and the path `/`. With no token at all the server is bound to loopback, and whoever is on this machine is
-its operator; then the request has to be sent to a loopback name, so that no site can reach it under its own.
+programs, and from browsers the cookie of a session, or the token as the password of HTTP Basic under any user name.
+RCA_API_TOKEN is a token with all scopes and the path `/`. With no token at all the server is bound to loopback, and
+whoever is on this machine is its operator; then the request has to be sent to a loopback name, so that no site can
+reach it under its own.
 """
 
 import base64
 import binascii
-from collections.abc import Callable, Coroutine, Sequence
-from hmac import compare_digest
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.exceptions import HTTPException
 
 from worker.services import Services
-from worker.storage import tokens
+from worker.settings import Settings
 from worker.storage.tokens import SCOPES, Identity
-from worker.web import origin
+from worker.web import origin, sessions
+from worker.web.credentials import Claim, Credentials
 from worker.web.gathering import Gathering
 from worker.web.refusals import refusal
 
 INCIDENTS_WRITE, REPORTS_READ, INVESTIGATIONS_WRITE, USERS_MANAGE, MODELS_USE = SCOPES
-EVERYTHING = frozenset(SCOPES)
+_READING = {"GET", "HEAD", "OPTIONS"}
 
 
 async def services_of(request: Request) -> Services:
@@ -73,55 +74,41 @@ Operator = Annotated[Identity, Depends(require(INVESTIGATIONS_WRITE))]
 
 async def identify(request: Request, services: Services) -> Identity:
     """Return who asks; refuse with 401 who does not say so."""
-    identities: Identities = request.app.state.identities
+    settings, identities = services.settings, request.app.state.identities
     secret = _secret(request.headers.get("authorization", ""))
-    if secret is None:
-        return await _local_operator(request, services, identities)
-    for name in ("rca_api_token", "aurora_master_key"):
-        own = getattr(services.settings, name)
-        if own is not None and compare_digest(secret.encode(), own.get_secret_value().encode()):
-            return Identity(name.upper(), EVERYTHING, "/")
-    found = await identities.ask(secret)
-    if found is None:
+    cookie = sessions.cookie_of(request, settings) if secret is None else None
+    if secret is None and cookie is None:
+        return await _local_operator(request, services)
+    found: Identity | None = await identities.ask(Claim(secret, cookie, origin.peer_of(request)))
+    if found is None and secret is not None:
         raise _unknown(request, "the token is unknown, expired or revoked")
+    if found is None:
+        return await _local_operator(request, services)
+    if found.has_session:
+        _require_own_page(request, settings)
     return found
 
 
-Identities = Gathering[str | None, Identity | None]
+Identities = Gathering[Claim, Identity | None]
 
 
-def identities_of(services: Services) -> Identities:
-    """Return what says who holds a secret, and whom this machine is without one; None for nobody.
+def identities_of(credentials: Credentials) -> Identities:
+    """Return what says who sends a claim, and whom this machine is without one; None for nobody.
 
-    The same secret in requests of one moment is looked up once. Nothing is remembered: a token that was revoked
-    before a request came does not serve it.
+    The same secret in requests of one moment is looked up once.
     """
-    return Gathering(lambda secrets: _look_up(services, secrets))
+    return Gathering(credentials.look_up)
 
 
-def _look_up(services: Services, secrets: Sequence[str | None]) -> list[Identity | None]:
-    found = {secret: _holder(services, secret) for secret in set(secrets)}
-    return [found[secret] for secret in secrets]
+def _require_own_page(request: Request, settings: Settings) -> None:
+    """Refuse a change that comes with a cookie, as a browser sends it for anybody, and not from a page of ours."""
+    if request.method not in _READING and not origin.is_from_our_page(request, settings):
+        raise refusal(403, "cross_site", "a change with a cookie has to come from our own page")
 
 
-def _holder(services: Services, secret: str | None) -> Identity | None:
-    if secret is None:
-        return None if has_tokens(services) else Identity("local operator", EVERYTHING, "/")
-    with services.database.transaction() as session:
-        return tokens.identify(session, secret)
-
-
-def has_tokens(services: Services) -> bool:
-    """Say whether anybody was ever given a token: from then on, all need one."""
-    if services.settings.rca_api_token is not None or services.settings.aurora_master_key is not None:
-        return True
-    with services.database.transaction() as session:
-        return tokens.is_any(session)
-
-
-async def _local_operator(request: Request, services: Services, identities: Identities) -> Identity:
+async def _local_operator(request: Request, services: Services) -> Identity:
     is_near = origin.is_private(services.settings) and origin.is_from_this_machine(request)
-    operator = await identities.ask(None) if is_near else None
+    operator: Identity | None = await request.app.state.identities.ask(Claim()) if is_near else None
     if operator is None:
         raise _unknown(request, "send a token: `Authorization: Bearer TOKEN`, or as the password in a browser")
     if not origin.is_addressed_locally(request):

@@ -77,7 +77,7 @@ def show_list(
     found, following = read_page(services, wanted)
     choices = list(InvestigationStatus)
     shown = {"found": found, "following": following, "wanted": wanted, "choices": choices}
-    return render("list.html.j2", may_manage=may_manage(identity), **shown)
+    return render("list.html.j2", who=identity, may_manage=may_manage(identity), **shown)
 
 
 @router.get("/investigations/{investigation_id}")
@@ -85,7 +85,7 @@ def show_investigation(services: Here, identity: Reader, investigation_id: IdPat
     """Show the report, or how far the investigation has come."""
     standing = _standing(services, identity, investigation_id)
     if standing.listed.status == InvestigationStatus.COMPLETED:
-        return show_report(read_report(services, identity, investigation_id))
+        return show_report(read_report(services, identity, investigation_id), identity)
     return _show(standing, identity)
 
 
@@ -146,4 +146,4 @@ def _standing(services: Services, identity: Identity, investigation_id: str) -> 
 def _show(standing: Standing, identity: Identity) -> str:
     may_change = INVESTIGATIONS_WRITE in identity.scopes
     refresh_s = None if standing.is_final else REFRESH_S
-    return render("investigation.html.j2", s=standing, may_change=may_change, refresh_s=refresh_s)
+    return render("investigation.html.j2", who=identity, s=standing, may_change=may_change, refresh_s=refresh_s)

@@ -6,7 +6,7 @@ from http import HTTPStatus
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import HTTPException, RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 
@@ -18,6 +18,7 @@ from worker.errors import (
     StorageUnavailableError,
     UserError,
 )
+from worker.web import navigation
 from worker.web.answers import ErrorAnswer, ErrorDetail, LibraryError
 from worker.web.headers import SECURITY_HEADERS
 from worker.web.templating import render
@@ -73,7 +74,9 @@ def answer_error(request: Request, error: Exception) -> Response:
     headers = dict(SECURITY_HEADERS) | said.headers
     if said.status == _INTERNAL:
         log.error("request_failed", error=type(error).__name__, route=getattr(request.scope.get("route"), "path", ""))
-    if _is_for_people(request):
+    if said.status == HTTPStatus.UNAUTHORIZED and navigation.leads_to_login(request):
+        return RedirectResponse(navigation.login_url(request), HTTPStatus.SEE_OTHER, dict(SECURITY_HEADERS))
+    if navigation.is_for_people(request):
         page = render("error.html.j2", title=HTTPStatus(said.status).phrase, message=said.message)
         return HTMLResponse(page, said.status, headers)
     detail = ErrorDetail(error=said.error, message=said.message, provider=said.provider)
@@ -115,8 +118,3 @@ def _invalid(error: RequestValidationError) -> Refusal:
         return Refusal(404, "not_found", "no such id")
     said = "; ".join(f"{'.'.join(map(str, problem['loc'][1:]))}: {problem['msg']}" for problem in problems)
     return Refusal(400, "invalid_request", said)
-
-
-def _is_for_people(request: Request) -> bool:
-    is_api = request.url.path.startswith(("/v1/", "/api/", "/admin/api/"))
-    return not is_api and "text/html" in request.headers.get("accept", "")

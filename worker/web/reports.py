@@ -51,7 +51,7 @@ def get_report(
     shape = shape or choose_shape(request.headers.get("accept", ""))
     vary = {"Vary": "Accept"}
     if shape is Shape.HTML:
-        return HTMLResponse(show_report(report), headers=vary)
+        return HTMLResponse(show_report(report, identity), headers=vary)
     if shape is Shape.MARKDOWN:
         return PlainTextResponse(render_markdown(report), headers=vary, media_type="text/markdown")
     return Response(render_json(report), headers=vary, media_type="application/json")
@@ -84,7 +84,7 @@ def read_report(services: Services, identity: Identity, investigation_id: str) -
         return reports.get(session, investigation_id, user_path=identity.user_path)
 
 
-def show_report(report: Report) -> str:
+def show_report(report: Report, identity: Identity) -> str:
     """Render the page of a report with its links into this server."""
     page, api = f"/investigations/{report.investigation_id}", f"/v1/investigations/{report.investigation_id}"
     links = PageLinks(
@@ -94,6 +94,7 @@ def show_report(report: Report) -> str:
         markdown_url=f"{api}/report?format=markdown",
         json_url=f"{api}/report?format=json",
         artifacts_url=f"{api}/artifacts",
+        signed_in_as=identity.name if identity.has_session else None,
     )
     return render_page(report, links=links)
 

@@ -10,8 +10,9 @@ from worker.ops.logging import configure_logging
 from worker.ops.tracing import FLUSH_S
 from worker.services import Services
 from worker.settings import Settings
+from worker.sign_in import find_sign_in
 from worker.web.app import create_app
-from worker.web.identity import has_tokens
+from worker.web.credentials import has_tokens
 from worker.web.origin import is_private
 
 IDLE_S = 10
@@ -19,12 +20,16 @@ IDLE_S = 10
 
 
 def serve(settings: Settings) -> None:
-    """Answer HTTP until told to stop. Raises `ConfigError` where others would reach it without a token."""
+    """Answer HTTP until told to stop.
+
+    Raises `ConfigError` where others would reach it without a token, or nobody could sign in as it is configured.
+    """
     configure_logging(settings, process="web")
     logging.getLogger("alembic").setLevel(logging.WARNING)  # every question of readiness asks it for the schema
     services = build_services(settings)
     try:
         require_token(services)
+        find_sign_in(settings)
         uvicorn.Server(configured(services)).run()
     finally:
         services.database.close()

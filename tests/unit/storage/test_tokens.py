@@ -17,7 +17,7 @@ PAST = datetime.now(UTC) - timedelta(seconds=1)
 def create(storage: Database, *, expires_at: datetime | None = None) -> tuple[str, str]:
     with storage.transaction() as session:
         scopes = ("reports:read",)
-        return tokens.create(session, name="ci", scopes=scopes, user_path="/team/a", expires_at=expires_at)
+        return tokens.create(session, "test", name="ci", scopes=scopes, user_path="/team/a", expires_at=expires_at)
 
 
 def identify(storage: Database, secret: str) -> Identity | None:
@@ -42,11 +42,11 @@ def test_a_revoked_token_is_nobodys_and_cannot_be_revoked_again(storage: Databas
     token_id, secret = create(storage)
 
     with storage.transaction() as session:
-        tokens.revoke(session, token_id)
+        tokens.revoke(session, "test", token_id)
 
     assert identify(storage, secret) is None
     with pytest.raises(NotFoundError, match=token_id), storage.transaction() as session:
-        tokens.revoke(session, token_id)
+        tokens.revoke(session, "test", token_id)
 
 
 @pytest.mark.parametrize("change", [str.upper, lambda s: s[:-1], lambda s: s + " ", lambda _: ""])
@@ -73,7 +73,7 @@ def test_no_two_tokens_share_a_secret(storage: Database) -> None:
 @pytest.mark.parametrize("scopes", [(), ("reports:read", "root")])
 def test_scopes_are_from_the_list(storage: Database, scopes: tuple[str, ...]) -> None:
     with pytest.raises(UserError, match="reports:read"), storage.transaction() as session:
-        tokens.create(session, name="ci", scopes=scopes)
+        tokens.create(session, "test", name="ci", scopes=scopes)
 
 
 def test_use_is_noted_at_most_once_a_minute(storage: Database) -> None:

@@ -8,11 +8,11 @@ import httpx
 import pytest
 
 from tests.web_client import FAR, LOCAL, NEAR, AppClient, client_of, sqlite_services, token_for
+from worker.ops.loopback import is_loopback
 from worker.services import Services
 from worker.storage import tokens
 from worker.storage.tokens import Identity
 from worker.web.identity import identities_of
-from worker.web.origin import is_loopback
 
 LIST = "/v1/investigations"
 OWN = "a-token-from-the-environment"
@@ -66,7 +66,7 @@ def test_what_others_may_reach_wants_a_token_of_everybody(tmp_path: Path, settin
 def test_once_there_was_a_token_everybody_needs_one(services: Services) -> None:
     header = token_for(services, "reports:read")
     with services.database.transaction() as session:
-        tokens.revoke(session, tokens.all_rows(session)[0].id)
+        tokens.revoke(session, "test", tokens.all_rows(session)[0].id)
 
     assert ask(services).status_code == 401
     assert ask(services, **header).status_code == 401
@@ -78,7 +78,7 @@ def test_nobody_is_remembered(client: AppClient, services: Services) -> None:
     assert client.get(LIST).status_code == 401
     assert client.get(LIST, headers=header).status_code == 200
     with services.database.transaction() as session:
-        tokens.revoke(session, tokens.all_rows(session)[0].id)
+        tokens.revoke(session, "test", tokens.all_rows(session)[0].id)
 
     assert client.get(LIST, headers=header).status_code == 401
 
