@@ -6,7 +6,7 @@ from typing import Any
 
 from authlib.oidc.core import CodeIDToken
 from joserfc import jwt
-from joserfc.errors import InvalidKeyIdError, JoseError
+from joserfc.errors import BadSignatureError, InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
 
@@ -19,7 +19,7 @@ CLOCK_S = 60
 
 
 class UnknownKeyError(Exception):
-    """The token names a key that is not among those given."""
+    """The token is not signed with a key of those given."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def read(token: str, expected: Expected, *, keys: Any, algorithms: Iterable[str]
         signed = jwt.decode(token, KeySet.import_key_set(keys), registry=registry)
         claims = CodeIDToken(signed.claims, signed.header, _options(expected), _parameters(expected))
         claims.validate(leeway=CLOCK_S)
-    except InvalidKeyIdError as error:
+    except (InvalidKeyIdError, BadSignatureError) as error:
         raise UnknownKeyError from error
     except (JoseError, ValueError, TypeError, KeyError) as error:
         raise SignInRefusedError(f"the ID token does not hold: {type(error).__name__}: {error}") from error

@@ -63,11 +63,11 @@ class Issuer:
         try:
             return id_tokens.read(token, expected, keys=self._keys(), algorithms=algorithms)
         except UnknownKeyError:
-            self._kept.clear()  # the issuer has changed its keys
+            self._kept.clear()  # the issuer may have changed its keys
         try:
             return id_tokens.read(token, expected, keys=self._keys(), algorithms=algorithms)
         except UnknownKeyError as error:
-            raise SignInRefusedError("the ID token names a key that the issuer does not have") from error
+            raise SignInRefusedError("the ID token is not signed with a key of the issuer") from error
 
     def _exchange(self, attempt: Attempt, code: str, way_back: str) -> dict[str, Any]:
         """Give the code away for tokens (RFC 6749, 4.1.3)."""

@@ -97,9 +97,8 @@ def _beginning(services: Services, sign_in: SignIn, claims: dict[str, Any]) -> B
         log.warning("sign_in_refused", reason="none of the groups is in RCA_OIDC_ACCESS", groups=groups[:MAX_CHARS])
         with services.database.transaction() as session:
             audit.append(session, Act(name, "login", sessions.ISSUER, {"reason": "no group"}, audit.REFUSED))
-        raise _refused(
-            403, "you are known, but none of your groups may see this; ask whoever runs it", services.settings
-        )
+        said = "you are known, but none of your groups may see this; ask whoever runs it"
+        raise _refused(403, said, services.settings)
     held = tuple(group for group in sign_in.grants if group in groups)
     return Beginning(sessions.ISSUER, name, bond=sign_in.bond, groups=held)
 

@@ -12,6 +12,7 @@ from worker.ops.loopback import is_loopback
 from worker.services import Services
 from worker.storage import tokens
 from worker.storage.tokens import Identity
+from worker.web.credentials import Claim, Credentials
 from worker.web.identity import identities_of
 
 LIST = "/v1/investigations"
@@ -88,8 +89,8 @@ def test_each_of_one_moment_is_who_brings_the_token(services: Services) -> None:
     secrets = [header["Authorization"].removeprefix("Bearer ") for header in (one, other, one)]
 
     async def work() -> list[Identity | None]:
-        identities = identities_of(services)
-        return await asyncio.gather(*map(identities.ask, [*secrets, "unknown", None]))
+        identities = identities_of(Credentials(services))
+        return await asyncio.gather(*map(identities.ask, [*map(Claim, [*secrets, "unknown"]), Claim()]))
 
     with asyncio.Runner() as runner:
         found = runner.run(work())
