@@ -17,7 +17,9 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
+    import authlib.deprecate  # it would undo the next line
+
+    warnings.simplefilter("ignore", authlib.deprecate.AuthlibDeprecationWarning)
     import oidc_provider_mock
 
 Tamper = Callable[[Any], Any]

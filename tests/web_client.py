@@ -51,6 +51,9 @@ class AppClient:
     def post(self, path: str, **how: Any) -> httpx.Response:
         return self.request("POST", path, **how)
 
+    def forget_cookies(self) -> None:
+        self._client.cookies.clear()
+
     def close(self) -> None:
         self._runner.run(self._client.aclose())
         self._runner.close()

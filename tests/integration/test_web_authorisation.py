@@ -19,6 +19,11 @@ INCIDENTS, REPORTS, CHANGES, USERS = "incidents:write", "reports:read", "investi
 MODELS = "models:use"
 EXPECTED = {
     ("GET", "/"): OPEN,
+    ("GET", "/login"): OPEN,
+    ("POST", "/login"): OPEN,
+    ("POST", "/logout"): OPEN,
+    ("GET", "/login/oidc"): OPEN,
+    ("GET", "/login/oidc/callback"): OPEN,
     ("GET", "/healthz"): OPEN,
     ("GET", "/readyz"): OPEN,
     ("GET", "/static/report.css"): OPEN,
@@ -81,6 +86,14 @@ EXPECTED = {
     ("POST", "/v1/deliveries/{delivery_id}/resend"): CHANGES,
     ("POST", "/investigations/{investigation_id}/deliveries/{delivery_id}/resend"): CHANGES,
 }
+LEFT_OPEN = {
+    ("POST", "/login"): {401},  # without a token in its form
+    ("POST", "/logout"): {303},
+    ("GET", "/login/oidc"): {404},  # where no issuer is configured
+    ("GET", "/login/oidc/callback"): {404},
+}
+"""What the routes of a login say to whoever has nothing to say; all others tell anybody."""
+OURS = {"Sec-Fetch-Site": "same-origin"}
 GUARDED = [route for route, scope in EXPECTED.items() if scope != OPEN]
 OF_ONE = [(method, path) for method, path in GUARDED if "{" in path and EXPECTED[(method, path)] != USERS]
 PATHS = {path.replace(":path", ""): path for _, path in EXPECTED}
@@ -89,7 +102,9 @@ PATHS = {path.replace(":path", ""): path for _, path in EXPECTED}
 
 @pytest.fixture
 def services(database_url: str) -> Iterator[Services]:
-    found = web_services(database_url, aurora_master_key="master-key-of-the-admin-api")
+    found = web_services(
+        database_url, aurora_master_key="master-key-of-the-admin-api", rca_failed_logins_per_minute=1000
+    )
     yield found
     close_services(found)
 
@@ -145,11 +160,11 @@ def test_the_documented_routes_say_that_they_want_a_token(services: Services) ->
 def test_what_is_open_tells_anybody(far: AppClient) -> None:
     for (method, path), scope in EXPECTED.items():
         if scope == OPEN:
-            assert far.request(method, path).status_code in {200, 307}
+            assert far.request(method, path).status_code in LEFT_OPEN.get((method, path), {200, 307}), (method, path)
 
 
 def test_without_a_token_every_other_route_is_401(far: AppClient, services: Services) -> None:
-    for headers in ({}, {"Authorization": "Bearer rca_unknown"}):
+    for headers in ({}, {"Authorization": "Bearer rca_unknown"}, OURS | {"Cookie": "rca_session=unknown"}):
         for method, path in GUARDED:
             answer = far.request(method, address(path), headers=headers)
             assert answer.status_code == 401, (method, path)
@@ -163,6 +178,26 @@ def test_with_every_scope_but_the_right_one_it_is_403(far: AppClient, services: 
         answer = far.request(method, address(path), headers=header)
         assert answer.status_code == 403, (method, path)
         assert answer.json()["detail"]["error"] == "scope_missing"
+
+
+def test_a_session_may_what_its_token_may(far: AppClient, services: Services, finished: str) -> None:
+    for method, path in GUARDED:
+        scope = EXPECTED[(method, path)]
+        others = session_for(services, far, *(s for s in SCOPES if s != scope))
+        refused = far.request(method, address(path, finished), headers=others | OURS)
+        assert (refused.status_code, refused.json()["detail"]["error"]) == (403, "scope_missing"), (method, path)
+        passed = far.request(method, address(path, finished), headers=session_for(services, far, scope) | OURS)
+        assert passed.status_code not in {401, 403}, (method, path, passed.text)
+
+
+def test_a_cookie_alone_changes_nothing(far: AppClient, services: Services, finished: str) -> None:
+    cookie = session_for(services, far, *SCOPES)
+    for method, path in GUARDED:
+        answer = far.request(method, address(path, finished), headers=cookie)
+        if method == "GET":
+            assert answer.status_code not in {401, 403}, (method, path)
+        else:
+            assert (answer.status_code, answer.json()["detail"]["error"]) == (403, "cross_site"), (method, path)
 
 
 def test_another_path_is_told_nothing_and_changes_nothing(far: AppClient, services: Services, finished: str) -> None:
@@ -190,6 +225,14 @@ def test_the_right_scope_and_path_get_through(
         assert answer.status_code < 500, (method, path, answer.text)
     listed = far.get("/v1/investigations", headers=header | read(services)).json()["investigations"]
     assert [i["id"] for i in listed if i["attempt_no"] == 1] == [finished]  # one of the routes ran it again
+
+
+def session_for(services: Services, client: AppClient, *scopes: str) -> dict[str, str]:
+    """Sign in with a new token of these scopes; return the header of the session, and forget its cookie."""
+    secret = token_for(services, *scopes)["Authorization"].removeprefix("Bearer ")
+    cookie = client.post("/login", data={"token": secret}).cookies["rca_session"]
+    client.forget_cookies()
+    return {"Cookie": f"rca_session={cookie}"}
 
 
 def read(services: Services) -> dict[str, str]:

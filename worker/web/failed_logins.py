@@ -32,11 +32,13 @@ class FailedLogins:
     What this process saw is counted here too, and is what is gone by while Redis is away.
     """
 
-    def __init__(self, *, per_minute: int, redis_url: str | None = None) -> None:
+    def __init__(
+        self, *, per_minute: int, redis_url: str | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._limit = RateLimitItemPerMinute(per_minute) if per_minute else None
         self._own = FixedWindowRateLimiter(MemoryStorage())
         self._shared = _in_redis(redis_url) if redis_url else None
-        self._away_until = 0.0
+        self._clock, self._away_until = clock, 0.0
 
     def wait_s(self, address: str) -> int | None:
         """Return how many seconds an address has to wait before it may try again; None where it may now."""
@@ -62,11 +64,11 @@ class FailedLogins:
         self, ask: Callable[[FixedWindowRateLimiter], Found], *, otherwise: Callable[[], Found] | None = None
     ) -> Found:
         """Ask Redis; while it is away, when it is looked for every few seconds only, what this process knows."""
-        if self._shared is not None and time.monotonic() >= self._away_until:
+        if self._shared is not None and self._clock() >= self._away_until:
             try:
                 return ask(self._shared)
             except RedisError:
-                self._away_until = time.monotonic() + LOOKED_FOR_EVERY_S
+                self._away_until = self._clock() + LOOKED_FOR_EVERY_S
         return otherwise() if otherwise else ask(self._own)
 
 
