@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from worker.cli.main import main
-from worker.storage import tokens
+from worker.storage import audit, tokens
 from worker.storage.database import Database
 
 Run = Callable[..., Result]
@@ -64,6 +64,25 @@ def test_a_revoked_token_ends_at_once(run: Run, database: Database) -> None:
     assert identify(database, secret) is None
     assert "  revoked  " in run("list").stdout
     assert "there is no live token" in run("revoke", token_id).stderr
+
+
+def test_both_are_in_the_audit_chain_without_the_secret(run: Run, database: Database) -> None:
+    secret = create(run, "--user-path", "/team")
+    token_id = run("list").stdout.split()[0]
+    run("revoke", token_id)
+    run("revoke", token_id)
+
+    with database.transaction() as session:
+        acts = list(reversed(audit.page(session, limit=5)))
+        assert audit.find_fault(session) is None
+    assert [(act.action, act.subject, act.outcome) for act in acts] == [
+        ("token.create", token_id, "done"),
+        ("token.revoke", token_id, "done"),
+    ]
+    told = {"name": "grafana", "scopes": ["incidents:write"], "user_path": "/team", "expires_at": None}
+    assert acts[0].detail == told
+    assert acts[0].actor.startswith("cli:")
+    assert secret not in str([act.detail for act in acts])
 
 
 def test_no_token_is_said(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""`rca audit`: who changed models and keys, and whether the record of it is whole."""
+"""`rca audit`: who changed models, keys and tokens, who signed in, and whether the record of it is whole."""
 
 import hashlib
 import hmac
@@ -19,7 +19,7 @@ from worker.storage.audit import Checkpoint
 
 @click.group()
 def audit() -> None:
-    """Read and verify the record of what was changed about models and keys."""
+    """Read and verify the record of changes of models, keys and tokens, and of who signed in."""
 
 
 @audit.command(name="list")
