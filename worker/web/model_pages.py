@@ -49,7 +49,7 @@ def show_models(services: Here, identity: Manager, words: WordsQuery = "") -> st
         for line in model_admin.get_models(services, identity).models
         if all(word.lower() in " ".join((line.selector, *line.aliases)).lower() for word in words.split())
     ]
-    return _show(services, "models.html.j2", lines=lines, words=words)
+    return _show(services, identity, "models.html.j2", lines=lines, words=words)
 
 
 @router.get("/providers")
@@ -68,19 +68,19 @@ def show_aliases(services: Here, identity: Manager) -> str:
     """Show the aliases; those of the file are changed in the file, or covered by one of the same name."""
     stored = {alias.name for alias in services.models.get().state.aliases}
     aliases = model_admin.get_aliases(services, identity).aliases
-    return _show(services, "models_aliases.html.j2", aliases=aliases, stored=stored)
+    return _show(services, identity, "models_aliases.html.j2", aliases=aliases, stored=stored)
 
 
 @router.get("/access")
 def show_access(services: Here, identity: Manager) -> str:
     is_open = services.models.get().settings.models_enabled_by_default
     rules = model_admin.get_overrides(services, identity).overrides
-    return _show(services, "models_access.html.j2", rules=rules, is_open=is_open)
+    return _show(services, identity, "models_access.html.j2", rules=rules, is_open=is_open)
 
 
 @router.get("/prices")
 def show_prices(services: Here, identity: Manager) -> str:
-    return _show(services, "models_prices.html.j2", prices=model_admin.get_prices(services, identity).pricing)
+    return _show(services, identity, "models_prices.html.j2", prices=model_admin.get_prices(services, identity).pricing)
 
 
 @router.get("/audit")
@@ -108,11 +108,11 @@ def _find_form(kind: str) -> Form:
 
 @router.get("/{kind}/edit")
 def show_form(
-    services: Here, _identity: Manager, form: Annotated[Form, Depends(_find_form)], name: NameQuery = ""
+    services: Here, identity: Manager, form: Annotated[Form, Depends(_find_form)], name: NameQuery = ""
 ) -> str:
     """Show the form of one that is there, or an empty one."""
     now = form.read(services, name) if name else None
-    return _show_form(services, form, now or form.empty() | {form.key: name}, is_new=now is None)
+    return _show_form(services, identity, form, now or form.empty() | {form.key: name}, is_new=now is None)
 
 
 @router.post("/{kind}/edit")
@@ -121,24 +121,24 @@ def press_edit(services: Here, identity: Manager, form: Annotated[Form, Depends(
     values = form.clean(said)
     now, step = form.read(services, values[form.key]), said.get("step")
     if step == BACK:
-        return HTMLResponse(_show_form(services, form, values, is_new=now is None))
+        return HTMLResponse(_show_form(services, identity, form, values, is_new=now is None))
     if not form.is_secret and (step != APPLY or not _is_as_shown(services, said)):
-        return HTMLResponse(_show_review(services, form, values, now=now, is_stale=step == APPLY))
+        return HTMLResponse(_show_review(services, identity, form, values, now=now, is_stale=step == APPLY))
     try:
         form.put(services, identity.name, values)
     except UserError as error:
         problem = services.redactor.scrub(str(error))
-        return HTMLResponse(_show_form(services, form, values, is_new=now is None, problem=problem), 400)
+        return HTMLResponse(_show_form(services, identity, form, values, is_new=now is None, problem=problem), 400)
     return RedirectResponse(form.home, REDIRECT)
 
 
 @router.get("/{kind}/delete")
-def ask_delete(services: Here, _identity: Manager, form: Annotated[Form, Depends(_find_form)], name: NameQuery) -> str:
+def ask_delete(services: Here, identity: Manager, form: Annotated[Form, Depends(_find_form)], name: NameQuery) -> str:
     """Show what would be gone, with the button that does it."""
     now = form.read(services, name) if form.delete else None
     if now is None:
         raise NotFoundError(f"there is no {form.noun} {name!r}")
-    return _show(services, "models_delete.html.j2", form=form, now=now)
+    return _show(services, identity, "models_delete.html.j2", form=form, now=now)
 
 
 @router.post("/{kind}/delete")
@@ -153,27 +153,31 @@ def _is_as_shown(services: Services, said: Values) -> bool:
     return said.get("generation") == str(services.models.latest().generation)
 
 
-def _show_form(services: Services, form: Form, values: Values, *, is_new: bool, problem: str = "") -> str:
-    return _show(services, "models_form.html.j2", form=form, values=values, is_new=is_new, problem=problem)
+def _show_form(
+    services: Services, identity: Identity, form: Form, values: Values, *, is_new: bool, problem: str = ""
+) -> str:
+    return _show(services, identity, "models_form.html.j2", form=form, values=values, is_new=is_new, problem=problem)
 
 
-def _show_review(services: Services, form: Form, values: Values, *, now: Values | None, is_stale: bool) -> str:
-    return _show(services, "models_review.html.j2", form=form, values=values, now=now, is_stale=is_stale)
+def _show_review(
+    services: Services, identity: Identity, form: Form, values: Values, *, now: Values | None, is_stale: bool
+) -> str:
+    return _show(services, identity, "models_review.html.j2", form=form, values=values, now=now, is_stale=is_stale)
 
 
 def _show_providers(services: Services, identity: Identity, tried: ReachedAnswer | None = None) -> str:
     found = model_backends.get_providers(services, identity)
-    return _show(services, "models_providers.html.j2", found=found, tried=tried, keyed=set(KEY_FIELDS))
+    return _show(services, identity, "models_providers.html.j2", found=found, tried=tried, keyed=set(KEY_FIELDS))
 
 
 def _show_audit(services: Services, identity: Identity, before: int | None = None, **verified: Any) -> str:
     found = model_admin.get_audit(services, identity, limit=PAGE_SIZE, before=before)
-    return _show(services, "models_audit.html.j2", found=found, **{"said": "", "is_whole": True} | verified)
+    return _show(services, identity, "models_audit.html.j2", found=found, **{"said": "", "is_whole": True} | verified)
 
 
-def _show(services: Services, template: str, **values: Any) -> str:
+def _show(services: Services, identity: Identity, template: str, **values: Any) -> str:
     """Render a page with what all of them say: the generation that counts now, and what was done last."""
     with services.database.transaction() as session:
         last = audit.page(session, limit=1)
     newest = AuditAnswer.model_validate(last[0]) if last else None
-    return render(template, generation=services.models.latest().generation, newest=newest, **values)
+    return render(template, who=identity, generation=services.models.latest().generation, newest=newest, **values)
