@@ -1,4 +1,4 @@
-"""Signing in with an OpenID Connect issuer: whether it is configured, and what the groups of a person allow."""
+"""Signing in with an OpenID Connect issuer: what is configured of it, down to what each group may do."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -95,3 +95,21 @@ def test_without_one_it_does_not_listen(folder: Path) -> None:
     assert "ConfigError" in ended.stderr
     assert "RCA_API_TOKEN" in ended.stderr
     assert "Uvicorn running" not in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["web", "up"])
+def test_a_sign_in_that_cannot_work_is_named_at_the_start(folder: Path, command: str) -> None:
+    more = {"RCA_OIDC_ISSUER": "https://id.example.com", "RCA_OIDC_CLIENT_ID": "rca", "RCA_OIDC_ACCESS": '{"sre": {}}'}
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "worker.cli.main", command],
+        env=environment(folder, free_port(), **more),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode != 0
+    assert "RCA_OIDC_ACCESS: sre: scopes: Field required" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -1,4 +1,4 @@
-"""What `rca doctor` and `rca config check` say about signing in with an issuer."""
+"""What the doctor says about signing in with an issuer."""
 
 from collections.abc import Iterator
 

@@ -24,6 +24,7 @@ from worker.errors import ConfigError, UserError
 from worker.llm.routing import Router
 from worker.ops.redaction import Redactor
 from worker.settings import Settings, load_settings
+from worker.sign_in import find_sign_in
 
 SLOW_START_S = 60.0
 MARGIN_S = 5.0
@@ -40,6 +41,7 @@ def up(no_flower: bool, for_s: float | None) -> None:  # noqa: FBT001 - click pa
     """Start everything on this machine and keep it running until Ctrl-C."""
     settings = load_settings()
     Router(settings)  # a model that leads nowhere is named once here, not again and again by each process
+    find_sign_in(settings)
     with only_one(settings.rca_home), stop_signals(after_s=for_s) as stop:
         require_free_ports(settings, flower=not no_flower)
         auth = flower_auth(settings) if has_flower() and not no_flower else None

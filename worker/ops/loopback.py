@@ -1,4 +1,4 @@
-"""Which names and addresses mean this machine."""
+"""Which hosts mean this machine."""
 
 from ipaddress import ip_address
 from urllib.parse import urlsplit

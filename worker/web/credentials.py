@@ -1,4 +1,4 @@
-"""Who holds a credential: a token, a secret that the operator chose, a session; guesses are counted and held back."""
+"""Who holds a credential: a token, a secret that the operator chose, a session; too many guesses are held back."""
 
 from collections.abc import Sequence
 from functools import cached_property

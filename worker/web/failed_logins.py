@@ -1,4 +1,4 @@
-"""Logins and secrets that were refused, counted for each address, for all processes together where Redis is there."""
+"""Refused secrets, counted for each address, by all processes together where Redis is there."""
 
 import math
 import time

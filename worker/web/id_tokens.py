@@ -1,4 +1,4 @@
-"""ID tokens: what an issuer signed, for us, for one login, and that still holds (OpenID Connect Core 1.0, 3.1.3.7)."""
+"""ID tokens: what an issuer signed for us at one login, while it holds (OpenID Connect Core 1.0, 3.1.3.7)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

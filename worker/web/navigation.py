@@ -1,4 +1,4 @@
-"""Where a browser is led: to the login page, and back to what it had asked for."""
+"""Where a browser is led: to the login page, then back to what it had asked for."""
 
 import re
 from urllib.parse import quote

@@ -1,4 +1,4 @@
-"""The issuer: where a browser is sent to sign in, and who it says came back (OpenID Connect Core 1.0).
+"""The issuer, asked where a browser signs in, then who it is that came back (OpenID Connect Core 1.0).
 
 Its library is an extra: this module is imported where an issuer is configured.
 """

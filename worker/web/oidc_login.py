@@ -1,4 +1,4 @@
-"""Signing in with an issuer: the browser goes there, comes back with a code, and gets a session for its groups."""
+"""Signing in with an issuer: the browser is sent there, comes back with a code, gets a session for its groups."""
 
 import secrets
 from hmac import compare_digest

@@ -1,4 +1,4 @@
-"""The cookie of a browser that has signed in, and whom it stands for as long as what began it holds."""
+"""Whom the cookie of a browser stands for, as long as what began its session holds."""
 
 from dataclasses import replace
 from datetime import timedelta
