@@ -1,5 +1,6 @@
 """Failed logins are counted for all processes together in a real Redis, and by each alone while that is away."""
 
+import time
 from pathlib import Path
 
 from redis import Redis
@@ -7,13 +8,13 @@ from redis import Redis
 from tests.servers import RedisServer, free_port, running_redis
 from tests.web_client import FAR, client_of, sqlite_services
 from worker.web import failed_logins
-from worker.web.failed_logins import FailedLogins
+from worker.web.failed_logins import FailedLogins, OwnCounter, SharedCounter, connect
 
 PEER = "192.0.2.99"
 
 
 def test_processes_count_together(redis_server: RedisServer) -> None:
-    one, other = (FailedLogins(per_minute=3, redis_url=redis_server.url) for _ in range(2))
+    one, other = (FailedLogins(per_minute=3, redis=connect(redis_server.url)) for _ in range(2))
 
     told = [counter.note(PEER) for counter in (one, other, one)]
 
@@ -23,7 +24,7 @@ def test_processes_count_together(redis_server: RedisServer) -> None:
 
 
 def test_what_is_counted_is_forgotten_after_a_minute(redis_server: RedisServer) -> None:
-    counter = FailedLogins(per_minute=1, redis_url=redis_server.url)
+    counter = FailedLogins(per_minute=1, redis=connect(redis_server.url))
     counter.note("192.0.2.97")
 
     with Redis.from_url(redis_server.url) as redis:
@@ -31,9 +32,19 @@ def test_what_is_counted_is_forgotten_after_a_minute(redis_server: RedisServer) 
         assert 0 < redis.ttl(key) <= 60
 
 
+def test_both_counters_count_alike(redis_server: RedisServer) -> None:
+    shared, own = SharedCounter(connect(redis_server.url)), OwnCounter(time.monotonic)
+
+    for network in ("a", "b", "a", "a", "b"):
+        told, seen = shared.add(network), own.add(network)
+        assert told.failures == seen.failures
+        assert abs(told.ends_in_s - seen.ends_in_s) < 5
+    assert [shared.read(n).failures for n in "abc"] == [own.read(n).failures for n in "abc"] == [3, 2, 0]
+
+
 def test_without_redis_each_goes_by_what_it_saw() -> None:
     url = f"redis://127.0.0.1:{free_port()}/0"
-    one, other = (FailedLogins(per_minute=2, redis_url=url) for _ in range(2))
+    one, other = (FailedLogins(per_minute=2, redis=connect(url)) for _ in range(2))
 
     assert [one.note(PEER) for _ in range(2)] == [False, True]
 
@@ -43,7 +54,7 @@ def test_without_redis_each_goes_by_what_it_saw() -> None:
 
 def test_what_came_before_redis_went_away_counts_after(tmp_path: Path) -> None:
     with running_redis(tmp_path) as server:
-        counter = FailedLogins(per_minute=2, redis_url=server.url)
+        counter = FailedLogins(per_minute=2, redis=connect(server.url))
         assert [counter.note(PEER) for _ in range(2)] == [False, True]
 
     assert counter.wait_s(PEER) is not None
@@ -51,8 +62,8 @@ def test_what_came_before_redis_went_away_counts_after(tmp_path: Path) -> None:
 
 def test_redis_is_looked_for_again_after_a_while(tmp_path: Path) -> None:
     server, now_s = RedisServer(tmp_path), [100.0]
-    other = FailedLogins(per_minute=1, redis_url=server.url)
-    counter = FailedLogins(per_minute=1, redis_url=server.url, clock=lambda: now_s[0])
+    other = FailedLogins(per_minute=1, redis=connect(server.url))
+    counter = FailedLogins(per_minute=1, redis=connect(server.url), clock=lambda: now_s[0])
     assert counter.wait_s(PEER) is None  # it is away
     server.start()
     try:

@@ -12,6 +12,7 @@ from tests.web_client import AppClient, client_of, sqlite_services, token_for
 from worker.ops import metrics
 from worker.services import Services
 from worker.storage import audit
+from worker.web import failed_logins
 from worker.web.failed_logins import FailedLogins, network_of
 
 OWN = "a-token-from-the-environment"
@@ -112,6 +113,28 @@ def test_the_one_that_uses_up_the_limit_is_told_once() -> None:
     counter = FailedLogins(per_minute=2)
 
     assert [counter.note("192.0.2.7") for _ in range(4)] == [False, True, False, False]
+
+
+def test_a_window_begins_with_its_first_failure_and_ends_after_a_minute() -> None:
+    now_s = [100.0]
+    counter = FailedLogins(per_minute=2, clock=lambda: now_s[0])
+    counter.note("192.0.2.7")
+    now_s[0] += 40
+    counter.note("192.0.2.7")
+
+    assert counter.wait_s("192.0.2.7") == 20
+    now_s[0] += 20
+    assert counter.wait_s("192.0.2.7") is None
+    assert [counter.note("192.0.2.7") for _ in range(2)] == [False, True]
+
+
+def test_a_process_remembers_so_many_addresses_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failed_logins, "KNOWN", 3)
+    counter = FailedLogins(per_minute=1)
+    for last in range(5):
+        counter.note(f"192.0.2.{last}")
+
+    assert [counter.wait_s(f"192.0.2.{last}") is not None for last in range(5)] == [False, False, True, True, True]
 
 
 def test_zero_is_no_limit() -> None:
