@@ -26,6 +26,8 @@ from tests.served.exchange import Reply as Reply
 from tests.served.exchange import Said
 
 Script = Callable[[Exchange], Reply]
+List = Callable[[str, Mapping[str, str]], Reply]
+"""Answer a GET, by its path with the query and its headers (names in lower case): a provider's list of its models."""
 
 
 def scripted(replies: Sequence[Reply]) -> Script:
@@ -53,11 +55,20 @@ def demo(exchange: Exchange) -> Reply:
     return Reply(text=f"turn {exchange.assistant_turns + 1}")
 
 
-class ModelServer:
-    """Serves from construction to `close()`. `request_log` holds one entry for each request, added on arrival."""
+def no_list(_path: str, _headers: Mapping[str, str]) -> Reply:
+    """List nothing, as an endpoint that has no such route."""
+    return Reply(status=404, body=b'{"error": {"message": "no such path"}}')
 
-    def __init__(self, script: Script, *, port: int = 0, log: Path | None = None) -> None:
-        self._script = script
+
+class ModelServer:
+    """Serves from construction to `close()`. `request_log` holds one entry for each request, added on arrival.
+
+    `lists` answers what is asked by GET; `listed` holds the paths that were, with their queries.
+    """
+
+    def __init__(self, script: Script, *, lists: List = no_list, port: int = 0, log: Path | None = None) -> None:
+        self._script, self.lists = script, lists
+        self.listed: list[str] = []
         self._lock = threading.Lock()
         self._log = log.open("a", encoding="utf-8") if log else None
         self.request_log: list[JsonObject] = []
@@ -172,6 +183,15 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1  # headers and body leave in one packet
+
+    def do_GET(self) -> None:
+        self.model_server.listed.append(self.path)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        reply = self.model_server.lists(self.path, headers)
+        time.sleep(reply.latency_s)
+        if reply.drop:
+            return self._drop()
+        return self._send(reply, reply.body or b"")
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))

@@ -18,6 +18,7 @@ from worker.investigation.offline.analyst import OfflineAnalyst
 from worker.investigation.roles import Roles, load_roles
 from worker.llm.callers import Callers
 from worker.llm.client import ProviderClient
+from worker.llm.discovery import find_discovered
 from worker.llm.fallback import FallbackModel
 from worker.llm.routing import Router
 from worker.llm.shared_gate import SharedGate
@@ -85,6 +86,7 @@ def _put_together(settings: Settings, database: Database, tracer: Tracer) -> Ser
         destinations=find_destinations(settings),
         roles=_read_roles(settings),
         tracer=tracer,
+        discovered=find_discovered(settings, models.latest),
     )
 
 

@@ -163,6 +163,11 @@ class ModelSettings(BaseSettings):
         " be asked for.",
     )
 
+    rca_model_list_s: Annotated[float, Field(ge=0)] = Field(
+        default=300.0,
+        description="How long what an endpoint lists of its models is remembered; 0: endpoints are not asked.",
+    )
+
     # Keys that are stored, and who manages models
     aurora_secret_key: Key = Field(default=None, description="Seed that stored keys are sealed with; keep it stable.")
     aurora_secret_key_previous: Key = Field(

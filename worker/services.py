@@ -11,6 +11,7 @@ from worker.domain.conversation import Model as Model
 from worker.guardrails.policy import Policy
 from worker.investigation.roles import Roles, load_roles
 from worker.llm.callers import Callers
+from worker.llm.discovery import Discovered, NotDiscovered
 from worker.llm.routing import Router
 from worker.ops.redaction import Redactor
 from worker.ops.tracing import NullTracer, Tracer
@@ -56,6 +57,7 @@ class Services:
     recent_day: RecentDay = field(default_factory=RecentDay)
     roles: Roles = field(default_factory=load_roles)
     tracer: Tracer = field(default_factory=NullTracer)
+    discovered: Discovered = field(default_factory=NotDiscovered)
 
     @property
     def lease(self) -> timedelta:

@@ -46,6 +46,8 @@ LOG_EVENTS = {
     "logins_held_back",
     "model_chosen",
     "model_doubted",
+    "models_listed",
+    "models_unlisted",
     "queue_reached",
     "queue_unreachable",
     "report_sent",

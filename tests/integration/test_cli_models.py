@@ -24,6 +24,7 @@ def run(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> R
         "OPENAI_API_KEY": "key-of-openai-in-a-variable",
         "LLM_PROVIDER_MODE": "direct",
         "AURORA_SECRET_KEY": "a-seed",
+        "RCA_MODEL_LIST_S": "0",
     }
     for name, value in given.items():
         monkeypatch.setenv(name, value)

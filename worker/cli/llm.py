@@ -15,9 +15,9 @@ from worker.domain.conversation import Route
 from worker.errors import ConfigError
 from worker.investigation.roles import load_roles
 from worker.llm.accounts import Account
-from worker.llm.catalogue import CARDS
 from worker.llm.client import ProviderClient
 from worker.llm.config_file import Limits, read_config_file
+from worker.llm.discovery import find_discovered
 from worker.llm.gate import Standing, account_of
 from worker.llm.hello import HELLO
 from worker.llm.providers import OFFLINE, PROVIDERS, Provider, find_provider
@@ -27,6 +27,7 @@ from worker.reporting import words
 from worker.settings import Settings, load_settings
 
 TEST_S = 30.0
+NOTHING_LISTED = "no listed model leads anywhere; offline/analyst does"
 
 
 @click.group()
@@ -88,14 +89,17 @@ def reload(*, file: Path | None) -> None:
 def list_all() -> None:
     """List the providers, whether and by what they are configured, and the models that can be named now.
 
+    The endpoints are asked what they serve; one that does not say is named, and stands with the models known of it.
+
     Example: rca llm list
     """
     standing = find_standing(load_settings())
     router = Router(standing.settings, source=lambda: standing)
+    discovered = find_discovered(standing.settings, lambda: standing)
     for provider in PROVIDERS.values():
         click.echo(f"{provider.name:<18} {_standing(provider, standing.settings)}")
     click.echo("")
-    for line in _models(router):
+    for line in [*_models(router.listed(discovered.find))] or [NOTHING_LISTED]:
         click.echo(line)
 
 
@@ -219,12 +223,9 @@ def _standing(provider: Provider, settings: Settings) -> str:
     return f"configured: {describe_account(account)}"
 
 
-def _models(router: Router) -> Iterator[str]:
+def _models(routes: Iterable[Route]) -> Iterator[str]:
     """Describe each listed model that leads somewhere in the present mode, by the name to write."""
-    served = [(card, route) for card in CARDS if (route := router.find(card.pick))]
-    for card, route in served:
+    for route in routes:
         price = f"${route.price.input_per_mtok:g}/${route.price.output_per_mtok:g}" if route.price else "price unknown"
         window = route.context_window or "unknown"
-        yield f"{card.pick:<34} -> {route.label}  ({window} tokens; {price}; {_where(route)})"
-    if not served:
-        yield "no listed model leads anywhere; offline/analyst does"
+        yield f"{route.picked:<34} -> {route.label}  ({window} tokens; {price}; {_where(route)})"

@@ -10,13 +10,14 @@ from worker.domain.conversation import Price, Route
 from worker.domain.model_state import Alias
 from worker.domain.orchestration import PinnedRoutes
 from worker.errors import ConfigError, RouteError
-from worker.llm.access import Access
+from worker.llm.access import Access, one_name
 from worker.llm.backends import AutoBackend, Probe, answers
 from worker.llm.callers import CallersAccount
 from worker.llm.catalogue import CARDS, find_model
 from worker.llm.choices import Role as Role
 from worker.llm.choices import default_model
 from worker.llm.directory import build_directory
+from worker.llm.discovery import FindLists, find_owners
 from worker.llm.explanation import explain_name, explain_role
 from worker.llm.facts import Asked, find_facts
 from worker.llm.modes import choose_mode
@@ -205,18 +206,29 @@ class Router:
         aliases = self._current().resolver.directory.aliases
         return [aliases[name] for name in sorted(aliases)]
 
-    def listed(self) -> list[Route]:
+    def listed(self, find: FindLists | None = None) -> list[Route]:
         """Return a route for each model that is listed and leads anywhere now, by the name to write.
 
-        Where a provider has a list of its own, these; else those of the vendor that we know.
+        `find` asks the endpoints: what one lists itself counts, else its configured list, else those of the vendor
+        that we know.
         """
         resolver = self._current().resolver
-        lists, owners = resolver.directory.lists, {*PROVIDERS, *resolver.directory.endpoints}
-        names = [f"{owner}/{model}" for owner, models in lists.items() if owner in owners for model in models]
-        names += [card.pick for card in CARDS if card.vendor not in lists]
-        names += list(resolver.directory.profiles)
-        found = {name: route for name in names if (route := self._find_target(name))}
-        return list(found.values())
+        upstream = find(find_owners(resolver)) if find else {}
+        lists, owners = {**resolver.directory.lists, **upstream}, {*PROVIDERS, *resolver.directory.endpoints}
+        routes = [
+            route
+            for owner, models in lists.items()
+            for route in self._find_targets(f"{owner}/{model}" for model in models if owner in owners)
+            if owner not in upstream or route.provider == owner  # else another is asked for its models in this mode
+        ]
+        known = self._find_targets(card.pick for card in CARDS if card.vendor not in lists)
+        served = {owner: {one_name(model) for model in models} for owner, models in upstream.items()}
+        routes += [r for r in known if r.provider not in served or one_name(r.model) in served[r.provider]]
+        routes += self._find_targets(resolver.directory.profiles)
+        return list({route.picked: route for route in routes}.values())
+
+    def _find_targets(self, names: Iterable[str]) -> list[Route]:
+        return [route for name in names if (route := self._find_target(name))]
 
     def is_target(self, name: str) -> bool:
         """Say whether a name that is no alias leads anywhere now."""

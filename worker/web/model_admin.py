@@ -48,9 +48,8 @@ def get_models(services: Here, _identity: Manager) -> ModelsAnswer:
     """List every model that can be named now, with the rule that names it and its aliases."""
     rules = {rule.selector: rule for rule in services.models.get().state.rules}
     aliases = services.router.aliases()
-    return ModelsAnswer(
-        models=tuple(_line(services, route, rules=rules, aliases=aliases) for route in services.router.listed())
-    )
+    listed = services.router.listed(services.discovered.find)
+    return ModelsAnswer(models=tuple(_line(services, route, rules=rules, aliases=aliases) for route in listed))
 
 
 def _line(

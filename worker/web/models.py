@@ -24,7 +24,7 @@ def get_models(services: Here, identity: Reader) -> ListedModels:
 def _named(services: Services) -> Iterator[tuple[str, Route]]:
     """Yield each name with its route; a shadow alias stands for the model of its name."""
     if not services.models.get().settings.keep_only_aliases_at_models_endpoint:
-        for route in services.router.listed():
+        for route in services.router.listed(services.discovered.find):
             yield route.picked, route
     for alias in services.router.aliases():
         found = services.router.find(alias.name) if alias.enabled else None

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.model_server import ModelServer, Reply, demo
 from worker.cli.main import main
 
 KEY = "sk-ant-0123456789abcdef0123456789"
@@ -104,9 +105,28 @@ def test_a_role_is_explained_with_what_counts_before_it(monkeypatch: pytest.Monk
     assert "model id there: claude-opus-4-7" in lines
 
 
+def test_the_list_holds_what_an_endpoint_lists_itself_and_names_the_one_that_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tags = Reply(body=b'{"models": [{"name": "qwen3:8b", "model": "qwen3:8b"}]}')
+    with ModelServer(demo, lists=lambda path, _: tags if path == "/api/tags" else Reply(status=401)) as server:
+        monkeypatch.setenv("OLLAMA_BASE_URL", server.root)
+        monkeypatch.setenv("OPENAI_BASE_URL", server.openai_url)
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        result = llm("list")
+
+    models = result.stdout.split("\n\n")[1]
+    assert "ollama/qwen3:8b " in models
+    assert "openai/gpt-4.1 " in models
+    assert "models_unlisted" in result.stderr
+    assert "provider=openai" in result.stderr
+    assert KEY not in result.output
+
+
 def test_the_list_says_what_each_provider_needs_and_what_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     monkeypatch.setenv("OLLAMA_BASE_URL", "http://gpu:11434")
+    monkeypatch.setenv("RCA_MODEL_LIST_S", "0")
 
     providers, models = llm("list").stdout.split("\n\n")
 

@@ -14,6 +14,7 @@ from worker.llm.wires import (
     openai_chat,
     openai_responses,
 )
+from worker.llm.wires.listing import Page as Page
 from worker.llm.wires.signing import Signer as Signer
 
 
@@ -31,6 +32,8 @@ class Wire:
 
     `check` raises what a well-formed answer gives away all the same, `refusal` reads one of another status. `signer`
     builds what makes each request where only the vendor's own library can; `url` and `headers` are not used then.
+    `list_url` and `read_list` are where the provider lists its models, page by page, and how a page is read; None
+    where it does not.
     """
 
     name: str
@@ -41,9 +44,11 @@ class Wire:
     check: Callable[[ModelAnswer, Route], None] = _accept
     refusal: Callable[[Answered, object, Route], Refusal] = _refusal
     signer: Callable[[], Signer] | None = None
+    list_url: Callable[[Route, str | None], str] | None = None
+    read_list: Callable[[JsonObject], Page] | None = None
 
 
-_EXTRAS = ("check", "refusal", "signer")
+_EXTRAS = ("check", "refusal", "signer", "list_url", "read_list")
 _MODULES = (openai_chat, anthropic_messages, openai_responses, gemini_generate, ollama_chat, bedrock_converse)
 
 WIRES: dict[str, Wire] = {

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlencode
 
 from worker.domain.conversation import (
     AssistantMessage,
@@ -21,6 +22,7 @@ from worker.domain.conversation import (
 )
 from worker.llm.failures import error_inside
 from worker.llm.wires.caching import EPHEMERAL, marked_messages
+from worker.llm.wires.listing import Page, entries, ids
 from worker.llm.wires.reading import as_list, count_of, fields_of, objects, sent_arguments, text_of, tool_request
 from worker.llm.wires.turns import alternate
 
@@ -42,8 +44,22 @@ _THINKING = frozenset({"thinking", "redacted_thinking"})
 
 
 def url(route: Route) -> str:
-    base = route.base_url.rstrip("/").removesuffix("/messages").removesuffix("/v1")
-    return f"{base}/v1/messages"
+    return f"{_root(route)}/v1/messages"
+
+
+def _root(route: Route) -> str:
+    return route.base_url.rstrip("/").removesuffix("/messages").removesuffix("/v1")
+
+
+def list_url(route: Route, after: str | None) -> str:
+    """Return where the models are listed, in pages (https://docs.anthropic.com/en/api/models-list)."""
+    asked = {"limit": "1000"} | ({"after_id": after} if after else {})
+    return f"{_root(route)}/v1/models?{urlencode(asked)}"
+
+
+def read_list(body: JsonObject) -> Page:
+    following = text_of(body.get("last_id")) if body.get("has_more") is True else ""
+    return Page(ids(entry.get("id") for entry in entries(body, "data")), following or None)
 
 
 def headers(_route: Route, key: str | None) -> dict[str, str]:

@@ -5,6 +5,7 @@ A thought signature goes back on the very part it came with, so what was said is
 
 from collections.abc import Iterable, Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 from worker.domain.conversation import (
     AssistantMessage,
@@ -23,6 +24,7 @@ from worker.domain.conversation import (
 )
 from worker.errors import MalformedAnswerError, ModelRefusedError
 from worker.llm.failures import error_inside
+from worker.llm.wires.listing import Page, entries, ids
 from worker.llm.wires.reading import (
     as_list,
     count_of,
@@ -55,6 +57,25 @@ _MODES = {ToolChoice.AUTO: "AUTO", ToolChoice.NONE: "NONE", ToolChoice.REQUIRED:
 def url(route: Route) -> str:
     owner = f"projects/{route.project}/locations/{route.location}/publishers/google/" if route.project else ""
     return f"{route.base_url.rstrip('/')}/v1/{owner}models/{route.model}:generateContent"
+
+
+def list_url(route: Route, after: str | None) -> str:
+    """Return where Google AI lists its models, in pages (https://ai.google.dev/api/models#method:-models.list)."""
+    asked = {"pageSize": "1000"} | ({"pageToken": after} if after else {})
+    return f"{route.base_url.rstrip('/')}/v1beta/models?{urlencode(asked)}"
+
+
+def read_list(body: JsonObject) -> Page:
+    """Return the models that take part in a conversation; those that only embed, count or paint do not."""
+    found = entries({"models": None, **body}, "models")  # Google's JSON leaves an empty list out
+    fit = (entry for entry in found if "generateContent" in _methods(entry))
+    names = (text_of(entry.get("name")).removeprefix("models/") for entry in fit)
+    return Page(ids(names), text_of(body.get("nextPageToken")) or None)
+
+
+def _methods(entry: JsonObject) -> list[Any]:
+    methods = entry.get("supportedGenerationMethods")
+    return methods if isinstance(methods, list) else []
 
 
 def headers(route: Route, key: str | None) -> dict[str, str]:

@@ -25,6 +25,7 @@ from worker.domain.conversation import (
 )
 from worker.errors import ContextOverflowError
 from worker.llm.failures import error_inside
+from worker.llm.wires.listing import Page, entries, ids
 from worker.llm.wires.reading import as_object, count_of, fields_of, objects, parse_json, sent_arguments, text_of
 from worker.llm.wires.reading import tool_request as read_request
 from worker.llm.wires.saying import function_of, output_limit, result_text
@@ -37,6 +38,15 @@ _CALL_KEYS = {"tool", "arguments"}
 
 def url(route: Route) -> str:
     return f"{route.base_url.rstrip('/')}/api/chat"
+
+
+def list_url(route: Route, _after: str | None) -> str:
+    """Return where the pulled models are listed (https://docs.ollama.com/api/tags), all at once."""
+    return f"{route.base_url.rstrip('/')}/api/tags"
+
+
+def read_list(body: JsonObject) -> Page:
+    return Page(ids(entry.get("model") or entry.get("name") for entry in entries(body, "models")))
 
 
 def headers(_route: Route, key: str | None) -> dict[str, str]:

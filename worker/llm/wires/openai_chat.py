@@ -27,6 +27,7 @@ from worker.errors import MalformedAnswerError
 from worker.llm.catalogue import reasons
 from worker.llm.failures import error_inside
 from worker.llm.wires.caching import EPHEMERAL, marked_messages
+from worker.llm.wires.listing import Page, entries, ids
 from worker.llm.wires.reading import (
     as_list,
     as_object,
@@ -61,6 +62,15 @@ def url(route: Route) -> str:
 def with_version(address: str, route: Route) -> str:
     """Add the version that an Azure deployment wants in its address."""
     return f"{address}?{urlencode({'api-version': route.api_version})}" if route.api_version else address
+
+
+def list_url(route: Route, _after: str | None) -> str:
+    """Return where the models are listed (https://platform.openai.com/docs/api-reference/models/list), all at once."""
+    return f"{route.base_url.rstrip('/').removesuffix('/chat/completions')}/models"
+
+
+def read_list(body: JsonObject) -> Page:
+    return Page(ids(entry.get("id") for entry in entries(body, "data")))
 
 
 def headers(route: Route, key: str | None) -> dict[str, str]:
