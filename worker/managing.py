@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from worker.domain.incident import clean_user_path
 from worker.domain.model_state import AccessRule, Alias, Backend, ModelState, PriceOverride
 from worker.errors import ConfigError, NotFoundError, RouteError, UserError, WorkerError
-from worker.llm.config_file import Pricing
+from worker.llm.config_file import Pricing, locate
 from worker.llm.providers import PROVIDERS, Provider, find_provider
 from worker.llm.routing import Router
 from worker.llm.sealing import Seals
@@ -303,7 +303,7 @@ def _require_working(settings: Settings, state: ModelState, keys: StoredKeys) ->
         standing = read_standing(settings, state, keys)
         Router(standing.settings, source=lambda: standing)
     except ConfigError as error:
-        raise UserError(f"it would not work: {error}") from error
+        raise UserError(f"it would not work: {locate(str(error), path=settings.rca_llm_config)}") from error
 
 
 def current_key(services: Services, provider: Provider) -> SecretStr | None:

@@ -47,6 +47,8 @@ LOG_EVENTS = {
     "model_chosen",
     "model_doubted",
     "models_listed",
+    "models_not_reloaded",
+    "models_reloaded",
     "models_unlisted",
     "queue_reached",
     "queue_unreachable",

@@ -18,6 +18,7 @@ from worker.cli.upfile import find_redis_url
 from worker.intake.bridge import Bridge, Names
 from worker.ops.logging import configure_logging
 from worker.ops.tracing import FLUSH_S
+from worker.reloading import Hangups, hangups
 from worker.settings import Settings
 
 log = structlog.get_logger()
@@ -35,12 +36,13 @@ def intake() -> None:
     with open_database(settings):
         pass  # said here, a missing table is one line; later it would look like an outage
     configure_logging(settings, process="intake")
-    with stop_event() as stopping:
-        run_intake(settings, stopping)
+    with stop_event() as stopping, hangups() as found:
+        run_intake(settings, stopping, found)
 
 
-def run_intake(settings: Settings, stopping: threading.Event) -> None:
+def run_intake(settings: Settings, stopping: threading.Event, found: Hangups | None = None) -> None:
     """Run the bridge. Raises `UserError` if no Redis is named."""
+    found = found or Hangups()
     url = find_redis_url(settings)
     services = replace(build_services(settings), send=Sender(create_app(settings)))
     redis = connect_redis(url)
@@ -53,7 +55,8 @@ def run_intake(settings: Settings, stopping: threading.Event) -> None:
     )
     log.info("intake_started", redis=redis_address(url), stream=settings.rca_stream)
     try:
-        bridge.run(stopping)
+        with found.reload(services, process="intake"):
+            bridge.run(stopping)
     finally:
         redis.close()
         services.database.close()

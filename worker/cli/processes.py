@@ -14,11 +14,15 @@ MAIN_QUEUES = tuple(queue for queue in Queue if queue is not Queue.QUARANTINE)
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """One program to keep running; `name` is unique and stands before its output."""
+    """One program to keep running; `name` is unique and stands before its output.
+
+    `takes_hangup` says that a SIGHUP asks it to read the models' file again; others would end or start anew.
+    """
 
     name: str
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
+    takes_hangup: bool = False
 
 
 def product_processes(settings: Settings, *, redis_url: str, flower_auth: str | None) -> list[ProcessSpec]:
@@ -26,8 +30,8 @@ def product_processes(settings: Settings, *, redis_url: str, flower_auth: str | 
     ours = child_environment(keys=True, **_shared(settings, redis_url))
     workers = [_worker(f"worker-{n}", settings, ours) for n in range(1, settings.rca_worker_processes + 1)]
     specs = [
-        ProcessSpec("web", rca("web"), ours),
-        ProcessSpec("intake", rca("intake"), ours),
+        ProcessSpec("web", rca("web"), ours, takes_hangup=True),
+        ProcessSpec("intake", rca("intake"), ours, takes_hangup=True),
         *workers,
         _quarantine(settings, ours),
     ]

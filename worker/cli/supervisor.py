@@ -6,7 +6,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
 from worker.cli.processes import ProcessSpec
@@ -47,14 +47,15 @@ class Child:
         """Start it in a group of its own, so that a Ctrl-C in the terminal reaches the supervisor alone."""
         self._due_at_s = None
         self._started_at_s = time.monotonic()
-        self._process = subprocess.Popen(  # noqa: S603 - our own command lines
-            self.spec.argv,
-            env=dict(self.spec.environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        with _hangup_held(is_held=self.spec.takes_hangup):
+            self._process = subprocess.Popen(  # noqa: S603 - our own command lines
+                self.spec.argv,
+                env=dict(self.spec.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
         self._reader.start()
 
@@ -120,11 +121,27 @@ class Supervisor:
         for child in self.children:
             child.tend()
 
+    def hang_up(self) -> None:
+        """Pass a SIGHUP on to those that take one."""
+        for child in self.children:
+            if child.spec.takes_hangup:
+                child.signal(signal.SIGHUP)
+
     def stop(self, *, grace_s: float, is_hurried: Callable[[], bool] = lambda: False) -> None:
         """End all, the last stage first; a stage shares one grace, which a hurried operator cuts short."""
         for stage in reversed(self._stages):
             _stop(stage, deadline_s=time.monotonic() + grace_s, is_hurried=is_hurried)
         self._stages.clear()
+
+
+@contextlib.contextmanager
+def _hangup_held(*, is_held: bool) -> Iterator[None]:
+    """Start a child with SIGHUP held back until it takes it: before that, it would be the end of it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP} if is_held else set())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _stop(stage: list[Child], *, deadline_s: float, is_hurried: Callable[[], bool]) -> None:

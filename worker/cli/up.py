@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
@@ -55,14 +56,29 @@ class ListProcesses(Protocol):
 
 
 class Stop:
-    """Whether to stop: after a time, at a first signal in order, at a second at once."""
+    """Whether to stop: after a time, at a first signal in order, at a second at once.
+
+    A SIGHUP is one of those only where the terminal of the start has gone; else it is for those that take it.
+    """
 
     def __init__(self, *, after_s: float | None) -> None:
         self._signals = 0
+        self._hangups = 0
+        self._had_terminal = _has_terminal()
         self._over_at_s = None if after_s is None else time.monotonic() + after_s
 
     def note(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1
+
+    def hang_up(self, number: int, frame: FrameType | None) -> None:
+        if self._had_terminal and not _has_terminal():
+            self.note(number, frame)
+        self._hangups += 1
+
+    def take_hangup(self) -> bool:
+        """Say whether there was a SIGHUP since this was last asked."""
+        found, self._hangups = self._hangups, 0
+        return found > 0
 
     def is_asked(self) -> bool:
         return self._signals > 0 or (self._over_at_s is not None and time.monotonic() >= self._over_at_s)
@@ -71,16 +87,24 @@ class Stop:
         return self._signals > 1
 
 
+def _has_terminal() -> bool:
+    try:
+        with Path("/dev/tty").open("rb"):
+            return True
+    except OSError:
+        return False
+
+
 @contextmanager
 def stop_signals(*, after_s: float | None) -> Iterator[Stop]:
     """Turn the signals that end a program into a question that the loop asks; ours again afterwards."""
     stop = Stop(after_s=after_s)
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    before = [signal.signal(number, stop.note) for number in numbers]
+    handlers = {signal.SIGTERM: stop.note, signal.SIGINT: stop.note, signal.SIGHUP: stop.hang_up}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield stop
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)
 
 
@@ -157,6 +181,8 @@ def run(settings: Settings, stop: Stop, *, list_processes: ListProcesses, flower
         herald = Herald(running, say=say)
         while not stop.is_asked():
             supervisor.tend()
+            if stop.take_hangup():
+                supervisor.hang_up()
             running = _note_processes(settings, running, supervisor)
             herald.look([child.spec.name for child in supervisor.children])
             time.sleep(_LOOK_EVERY_S)

@@ -1,6 +1,7 @@
 """Reads RCA_LLM_CONFIG: what the operator says, in YAML, of providers and of what their models can do and cost."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -220,6 +221,22 @@ def _problems(error: ValidationError, root: yaml.Node | None) -> Iterator[str]:
         yield f"line {line}: {place}: {problem['msg']}"
 
 
+_ENTRY = re.compile(r"RCA_LLM_CONFIG (?P<part>llm\.providers|llm\.aliases|providers|prices)\.(?P<name>\S+?):?(?= )")
+
+
+def locate(message: str, *, path: Path | None) -> str:
+    """Add file and line to a message that begins with an entry of the file, as far as they can be found."""
+    entry = _ENTRY.search(message)
+    if entry is None or path is None:
+        return message
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return message  # it was changed meanwhile
+    line = _line(root, (*entry["part"].split("."), entry["name"])) if root else 1
+    return f"{path}: line {line}: {message}"
+
+
 def _line(node: yaml.Node, path: Sequence[Any]) -> int:
     """Return the line of what a path leads to, or as far as it leads."""
     line = node.start_mark.line + 1
@@ -229,9 +246,17 @@ def _line(node: yaml.Node, path: Sequence[Any]) -> int:
             if found is None:
                 break
             line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            node = node.value[step]
+        elif isinstance(node, yaml.SequenceNode) and (entry := _entry(node, step)):
+            node = entry
             line = node.start_mark.line + 1
         else:
             break
     return line
+
+
+def _entry(node: yaml.SequenceNode, step: Any) -> yaml.Node | None:
+    """Return what stands at a place of a list, by its number or its `name`."""
+    if isinstance(step, int):
+        return node.value[step] if step < len(node.value) else None
+    named = (one for one in node.value if isinstance(one, yaml.MappingNode))
+    return next((one for one in named if any(k.value == "name" and v.value == step for k, v in one.value)), None)

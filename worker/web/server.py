@@ -8,6 +8,7 @@ from worker.bootstrap import build_services
 from worker.errors import ConfigError
 from worker.ops.logging import configure_logging
 from worker.ops.tracing import FLUSH_S
+from worker.reloading import Hangups, hangups
 from worker.services import Services
 from worker.settings import Settings
 from worker.sign_in import find_sign_in
@@ -24,13 +25,19 @@ def serve(settings: Settings) -> None:
 
     Raises `ConfigError` where others would reach it without a token, or nobody could sign in as it is configured.
     """
+    with hangups() as found:
+        _serve(settings, found)
+
+
+def _serve(settings: Settings, found: Hangups) -> None:
     configure_logging(settings, process="web")
     logging.getLogger("alembic").setLevel(logging.WARNING)  # every question of readiness asks it for the schema
     services = build_services(settings)
     try:
         require_token(services)
         find_sign_in(settings)
-        uvicorn.Server(configured(services)).run()
+        with found.reload(services, process="web"):
+            uvicorn.Server(configured(services)).run()
     finally:
         services.database.close()
         services.tracer.flush(FLUSH_S)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.llm_builders import bare_settings
 from worker.domain.conversation import Price, Route, Usage
 from worker.errors import ConfigError, RouteError
-from worker.llm.config_file import parse_config, read_config_file
+from worker.llm.config_file import locate, parse_config, read_config_file
 from worker.llm.prices import cost_usd
 from worker.llm.routing import Role, Router
 
@@ -125,6 +125,27 @@ def test_a_model_without_tools_is_no_agents(tmp_path: Path) -> None:
     assert judge.model == "claude-haiku-4-5"  # a judge asks for no tools
     with pytest.raises(ConfigError, match=r"RCA_MODEL: anthropic/claude-haiku-4-5 takes no tools"):
         Router(bare_settings(**ANTHROPIC, rca_llm_config=file, rca_model=HAIKU))
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ("RCA_LLM_CONFIG llm.aliases.gpt-4.1: nobody is no profile", 7),
+        ("RCA_LLM_CONFIG llm.providers.second: api_key: the variable X is not set", 4),
+        ("RCA_LLM_CONFIG providers.east is an Azure resource; set api_version", 9),
+        ("RCA_LLM_CONFIG providers.gone: it went meanwhile", 8),
+    ],
+)
+def test_what_only_shows_in_use_is_located_in_the_file_too(tmp_path: Path, said: str, line: int) -> None:
+    file = tmp_path / "llm.yaml"
+    file.write_text(
+        "llm:\n  providers:\n    - {name: one, type: ollama, model: m}\n    - {name: second, type: ollama, model: m}\n"
+        "  aliases:\n    default: one\n    gpt-4.1: nobody\nproviders:\n  east: {type: azure}\n"
+    )
+
+    assert locate(said, path=file) == f"{file}: line {line}: {said}"
+    assert locate("OPENAI_EAST_* has no key", path=file) == "OPENAI_EAST_* has no key"
+    assert locate(said, path=tmp_path / "no file") == said
 
 
 WRONG = [
