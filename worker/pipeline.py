@@ -258,19 +258,25 @@ def cancel_agent(services: Services, investigation_id: str, *, agent_no: int, us
     return status
 
 
-def retry(services: Services, investigation_id: str, *, user_path: str = "/") -> str:
-    """Try again from the last finished turn; return the new investigation's id. The old one stays as it is."""
+def retry(services: Services, investigation_id: str, *, user_path: str = "/", llm_handle: str | None = None) -> str:
+    """Try again from the last finished turn; return the new investigation's id. The old one stays as it is.
+
+    `llm_handle` is that of a caller's account to be asked from now on.
+    """
     with services.database.transaction() as session:
-        new = interventions.requeue(session, investigation_id, user_path=user_path)
+        new = interventions.requeue(session, investigation_id, user_path=user_path, llm_handle=llm_handle)
     log.info("investigation_retried", investigation=investigation_id, retry=new)
     admit_waiting(services)
     return new
 
 
-def rerun(services: Services, investigation_id: str, *, user_path: str = "/") -> str:
-    """Investigate the same incident from scratch; return the new investigation's id. The old ones stay as they are."""
+def rerun(services: Services, investigation_id: str, *, user_path: str = "/", llm_handle: str | None = None) -> str:
+    """Investigate the same incident from scratch; return the new investigation's id. The old ones stay as they are.
+
+    `llm_handle` is that of a caller's account to be asked in it.
+    """
     with services.database.transaction() as session:
-        new = interventions.rerun(session, investigation_id, user_path=user_path)
+        new = interventions.rerun(session, investigation_id, user_path=user_path, llm_handle=llm_handle)
     log.info("investigation_rerun", investigation=investigation_id, rerun=new)
     admit_waiting(services)
     return new

@@ -326,6 +326,209 @@ def test_7_3a_a_handle_serves_its_own_path_alone(services: Services, web: AppCli
     assert row_of(services, found).failure_class == "byo_credential_expired"
 
 
+# 7.3, a fresh account
+
+
+FRESH = "callers-fresh-key-8d02b7"
+
+
+def loses_the_key(services: Services) -> Callable[[Exchange], Reply]:
+    """Run a command at the first turn, with the key gone before the second; report then."""
+
+    def answer(exchange: Exchange) -> Reply:
+        if exchange.assistant_turns:
+            return REPORTS
+        services.callers._redis.flushall()
+        return Reply(tool_calls=[("run_command", {"command": "uptime", "purpose": "load"})])
+
+    return answer
+
+
+def expired(services: Services, server: ModelServer, **fields: Any) -> str:
+    """Return an investigation that ended after its first turn because the key was gone."""
+    server._script = loses_the_key(services)
+    llm = CallersModel.model_validate(own(server))
+    found = pipeline.accept(services, incident(llm=llm, **fields), via="test").investigation_id
+    drain(services)
+    assert row_of(services, found).failure_class == "byo_credential_expired"
+    return found
+
+
+def handles(services: Services) -> list[str]:
+    return [key.decode().removeprefix("rca:byo:") for key in services.callers._redis.keys("rca:byo:*")]
+
+
+def test_7_3_an_expired_one_goes_on_with_a_fresh_account_from_its_last_finished_turn(
+    services: Services, web: AppClient, provider: ModelServer
+) -> None:
+    old = expired(services, provider)
+
+    answer = web.post(f"/v1/investigations/{old}/retry", json={"llm": own(provider, key=FRESH, model="another")})
+    drain(services)
+
+    new = answer.json()["investigation_id"]
+    assert (answer.status_code, row_of(services, new).status) == (202, "completed")
+    assert keys_of(provider) == [f"Bearer {KEY}", f"Bearer {FRESH}"]
+    assert [e.assistant_turns for e in provider.exchanges] == [0, 1]  # the first turn was not asked again
+    assert provider.exchanges[-1].model == "another"
+    assert handles(services) == []  # and the fresh key is forgotten at the end too
+    assert FRESH not in answer.text
+
+
+def test_7_3_a_rerun_begins_anew_with_the_account_it_is_given(
+    services: Services, web: AppClient, provider: ModelServer
+) -> None:
+    old = expired(services, provider)
+    provider._script = lambda _: REPORTS
+
+    answer = web.post(f"/v1/investigations/{old}/rerun", json={"llm": own(provider, key=FRESH)})
+    drain(services)
+
+    assert row_of(services, answer.json()["investigation_id"]).status == "completed"
+    assert (provider.exchanges[-1].assistant_turns, keys_of(provider)[-1]) == (0, f"Bearer {FRESH}")
+
+
+def test_7_3_what_asked_the_platform_may_go_on_with_a_callers_account_alone(
+    services: Services, web: AppClient, provider: ModelServer
+) -> None:
+    refused = Reply(status=401, body=b'{"error": {"message": "no"}}')
+    provider._script = lambda exchange: refused if exchange.wire == "anthropic_messages" else REPORTS
+    old = pipeline.accept(services, incident(), via="test").investigation_id
+    drain(services)
+
+    new = web.post(f"/v1/investigations/{old}/retry", json={"llm": own(provider)}).json()["investigation_id"]
+    drain(services)
+
+    assert row_of(services, new).status == "completed"
+    assert keys_of(provider)[-1] == f"Bearer {KEY}"
+    with services.database.transaction() as session:
+        assert "llm" not in {k for k, v in session.scalars(select(IncidentRow)).one().event.items() if v}
+
+
+@pytest.mark.parametrize("body", [None, {}, {"llm": None}])
+def test_7_3_without_an_account_it_is_as_it_was(
+    services: Services, web: AppClient, provider: ModelServer, body: dict[str, Any] | None
+) -> None:
+    old = expired(services, provider)
+
+    answer = web.post(f"/v1/investigations/{old}/retry", **({} if body is None else {"json": body}))
+    drain(services)
+
+    assert answer.status_code == 202
+    assert row_of(services, answer.json()["investigation_id"]).failure_class == "byo_credential_expired"
+
+
+def test_7_3_a_retry_of_a_retry_keeps_the_fresh_account(
+    services: Services, web: AppClient, provider: ModelServer
+) -> None:
+    old = expired(services, provider)
+    provider._script = lambda _: Reply(status=401, body=b'{"error": {"message": "no"}}')
+    second = web.post(f"/v1/investigations/{old}/retry", json={"llm": own(provider, key=FRESH)})
+    drain(services)
+    provider._script = lambda _: REPORTS
+
+    third = web.post(f"/v1/investigations/{second.json()['investigation_id']}/retry")
+    drain(services)
+
+    assert row_of(services, third.json()["investigation_id"]).status == "completed"
+    assert keys_of(provider)[-1] == f"Bearer {FRESH}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"provider": None}, "llm.provider: is required"),
+        ({"key": " "}, "llm.key: is required"),
+        ({"provider": "vertex"}, "llm.provider: 'vertex' takes a set of credentials"),
+        ({"base_url": "http://10.0.0.1/v1"}, "llm.base_url: has to begin with https://"),
+        ({"handle": "byo_x"}, "is either a handle or an account"),
+        ({"unknown": 1}, "llm.unknown"),
+    ],
+)
+def test_7_3_a_fresh_account_is_checked_as_one_of_an_incident(
+    services: Services, provider: ModelServer, changes: dict[str, Any], said: str
+) -> None:
+    old = expired(services, provider)
+
+    for what in ("retry", "rerun"):
+        with client_of(services) as web:
+            answer = web.post(f"/v1/investigations/{old}/{what}", json={"llm": own(provider, key=FRESH) | changes})
+        assert (answer.status_code, said in answer.json()["detail"]["message"]) == (400, True), answer.text
+        assert FRESH not in answer.text
+    assert handles(services) == []
+
+
+@pytest.mark.parametrize("what", ["retry", "rerun"])
+def test_7_3_a_fresh_account_that_fails_its_preflight_starts_nothing(
+    services: Services, web: AppClient, provider: ModelServer, what: str
+) -> None:
+    old = expired(services, provider)
+    provider._script = lambda _: Reply(status=401, body=json.dumps({"error": {"message": f"bad {FRESH}"}}).encode())
+
+    llm = own(provider, key=FRESH, preflight=True)
+    answer = web.post(f"/v1/investigations/{old}/{what}", json={"llm": llm})
+
+    detail = answer.json()["detail"]
+    assert (answer.status_code, detail["error"], detail["provider"]) == (401, "llm_provider_error", "openai")
+    assert FRESH not in answer.text
+    assert handles(services) == []
+    with services.database.transaction() as session:
+        assert len(session.scalars(select(InvestigationRow)).all()) == 1
+
+
+def test_7_3_an_account_of_another_path_or_one_that_is_gone_is_refused(
+    services: Services, web: AppClient, provider: ModelServer
+) -> None:
+    old = expired(services, provider, user_path="/team/beta")
+    alpha = token_for(services, "incidents:write", user_path="/team/alpha")
+    beta = token_for(services, "investigations:write", user_path="/team/beta")
+    handle = web.post("/v1/llm/handles", headers=alpha, json=own(provider)).json()["handle"]
+
+    for given, said in ((handle, "was handed in for another user_path"), ("byo_nobody", "is no longer kept")):
+        answer = web.post(f"/v1/investigations/{old}/retry", headers=beta, json={"llm": {"handle": given}})
+        assert (answer.status_code, answer.json()["detail"]["error"]) == (400, "byo_credential_expired")
+        assert said in answer.json()["detail"]["message"]
+    other = token_for(services, "investigations:write", user_path="/team/alpha")
+    unseen = web.post(f"/v1/investigations/{old}/retry", headers=other, json={"llm": own(provider, key=FRESH)})
+    assert unseen.status_code == 404
+    assert handles(services) == [handle]
+
+
+def test_7_3_an_attempt_that_is_refused_leaves_no_account_behind(
+    services: Services, web: AppClient, provider: ModelServer
+) -> None:
+    old = pipeline.accept(services, incident(), via="test").investigation_id
+
+    answer = web.post(f"/v1/investigations/{old}/retry", json={"llm": own(provider)})
+
+    assert answer.status_code == 400
+    assert handles(services) == []
+
+
+def test_7_3_sub_agents_go_on_with_the_fresh_account_too(build: Build, provider: ModelServer) -> None:
+    services = build(orchestrator_enabled=True, rca_orchestrator_model="anthropic/claude-opus-4.7",
+                     rca_subagent_model="anthropic/claude-haiku-4.5")  # fmt: skip
+    old = pipeline.accept(services, incident(llm=CallersModel.model_validate(own(provider))), via="test")
+    with services.database.transaction() as session:
+        lead = session.scalars(select(AgentRow)).one()
+        child = {
+            name: getattr(lead, name)
+            for name in ("investigation_id", "nonce", "route", "not_before", "deadline_at", "created_at")
+        }
+        child |= {"id": "agt_child", "parent_id": lead.id, "agent_no": 1, "kind": "sub", "status": "ready"}
+        session.add(AgentRow(role="general_investigator", brief={"max_seconds": 60}, **child))
+    pipeline.cancel(services, old.investigation_id)
+    handle = services.callers.keep(CallersModel.model_validate(own(provider, key=FRESH)), user_path="/")
+    new = pipeline.retry(services, old.investigation_id, llm_handle=handle)
+
+    with services.database.transaction() as session:
+        agents = session.scalars(select(AgentRow).where(AgentRow.investigation_id == new)).all()
+        routes = session.get_one(InvestigationRow, new).routes
+    assert {agent.route["credential_ref"] for agent in agents} == {f"byo:{handle}"}
+    assert len(agents) == 2
+    assert {routes[who]["credential_ref"] for who in ("orchestrator", "subagent")} == {f"byo:{handle}"}
+
+
 # 7.4, 7.6
 
 

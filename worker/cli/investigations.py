@@ -1,21 +1,27 @@
 """`rca investigations`: what was and is investigated, how it stands, and what a person may do about it."""
 
 import json
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from worker import budgeting
+from worker import budgeting, handover
 from worker.cli.follow import tell_failure, tell_verdict, ways_to_open
+from worker.cli.managed import open_services
 from worker.cli.stored import find_id, open_database
 from worker.cli.system import find_settings
 from worker.cli.telling import tell_call, tell_cost, tell_delivery, tell_failed_ask, tell_turn
 from worker.cli.tree import tell_tree
+from worker.domain.callers import CallersModel
 from worker.domain.report import Report, UsageLine
 from worker.domain.states import InvestigationStatus
+from worker.errors import UserError
+from worker.llm.client import ProviderClient
 from worker.reporting import words
 from worker.reporting.inert import one_line
 from worker.reporting.words import several
@@ -91,32 +97,47 @@ def show(*, investigation_id: str, as_json: bool) -> None:
         click.echo("\n".join(ways_to_open(settings, found)))
 
 
+with_account = click.option(
+    "--llm",
+    "account",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="A fresh account to ask, as JSON like `llm` of an incident; `-` reads standard input.",
+)
+
+
 @investigations.command()
 @click.argument("investigation_id", metavar="ID|latest")
-def retry(investigation_id: str) -> None:
+@with_account
+def retry(*, investigation_id: str, account: BinaryIO | None) -> None:
     """Try a failed or cancelled investigation again, from its last finished turn; prints the new one's id.
 
     A worker starts it, with the worker's configuration. The old one stays readable.
 
-    Example: rca investigations retry inv_019b76da3c008f2c1d44e0a7
+    Example: rca investigations retry inv_019b76da3c008f2c1d44e0a7 --llm account.json
     """
-    with open_database() as database, database.transaction() as session:
-        new = interventions.requeue(session, find_id(session, investigation_id))
-    click.echo(new)
-    click.echo(f"queued; `rca follow {new}` watches it", err=True)
+    _begin(investigation_id, account, begin=interventions.requeue)
 
 
 @investigations.command()
 @click.argument("investigation_id", metavar="ID|latest")
-def rerun(investigation_id: str) -> None:
+@with_account
+def rerun(*, investigation_id: str, account: BinaryIO | None) -> None:
     """Investigate the incident of an ended investigation from scratch; prints the new one's id.
 
     A worker starts it, with the worker's configuration. The old ones stay readable.
 
     Example: rca investigations rerun latest
     """
-    with open_database() as database, database.transaction() as session:
-        new = interventions.rerun(session, find_id(session, investigation_id))
+    _begin(investigation_id, account, begin=interventions.rerun)
+
+
+def _begin(given: str, account: BinaryIO | None, *, begin: Callable[..., str]) -> None:
+    if account is None:
+        with open_database() as database, database.transaction() as session:
+            new = begin(session, find_id(session, given))
+    else:
+        new = _begin_with(_read_account(account.read()), given, begin=begin)
     click.echo(new)
     click.echo(f"queued; `rca follow {new}` watches it", err=True)
 
@@ -140,6 +161,29 @@ def cancel(*, investigation_id: str, agent_no: int | None) -> None:
             interventions.cancel_agent(session, found, agent_no=agent_no)
     whom = found if agent_no is None else f"sub-agent {agent_no} of {found}"
     click.echo(f"{whom} is cancelled; calls that run now are the last")
+
+
+def _begin_with(llm: CallersModel, given: str, *, begin: Callable[..., str]) -> str:
+    with (
+        open_services() as services,
+        closing(ProviderClient(services.settings, source=services.models.latest, callers=services.callers)) as client,
+    ):
+        with services.database.transaction() as session:
+            old = find_id(session, given)
+        with (
+            handover.fresh_account(replace(services, model=client), old, llm, user_path="/") as handle,
+            services.database.transaction() as session,
+        ):
+            return begin(session, old, llm_handle=handle)
+
+
+def _read_account(text: bytes) -> CallersModel:
+    """Read an account. Raises UserError that names fields and what fits, never the values given."""
+    try:
+        return CallersModel.model_validate_json(text)
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, ('llm', *e['loc'])))}: {e['msg']}" for e in error.errors(include_input=False))
+        raise UserError("; ".join(problems)) from None
 
 
 def to_json(value: Any) -> str:

@@ -33,3 +33,11 @@ class CallersModel(BaseModel):
         if self.handle and account:
             raise ValueError(f"is either a handle or an account; leave {', '.join(sorted(account))} out")
         return self
+
+
+class AgainBody(BaseModel):
+    """What another attempt at an incident may be given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    llm: CallersModel | None = Field(default=None, description="A fresh account to ask; absent: as it was before.")

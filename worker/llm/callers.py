@@ -114,7 +114,9 @@ class Callers:
         except RedisError as error:
             raise ProviderUnavailableError("Redis is away, where keys of callers are kept") from error
         if value is None:
-            raise ByoCredentialExpiredError("the caller's key is no longer kept; send the incident again with its llm")
+            raise ByoCredentialExpiredError(
+                "the caller's key is no longer kept; retry it with a fresh llm, or send the incident again"
+            )
         text = value.decode() if isinstance(value, bytes) else str(value)
         seed_id, _, sealed = text.partition(":")
         try:

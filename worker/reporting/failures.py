@@ -15,7 +15,7 @@ _FIXES = {
     "model_refused": "the model declined to answer: name another one in {model}, then retry",
     "context_overflow": "lower RCA_TOOL_OUTPUT_CHARS, or name a model with a larger window in {model}, then retry",
     "route": "the model's name leads nowhere: `rca llm explain NAME` says why; mend it, then retry",
-    "byo_credential_expired": "the caller's key is no longer kept: send the incident again with its `llm`",
+    "byo_credential_expired": "the caller's key is no longer kept: retry it with a fresh `llm`",
     "budget_exceeded": "raise RCA_MAX_TOKENS, RCA_MAX_COST_USD or RCA_MAX_SECONDS, then retry",
     "missing_input": "the incident names data that is not there: check its labels and RCA_RECORDED_ROOT, then retry",
     "synthesis_failed": "the lead wrote no report from the findings: name another RCA_ORCHESTRATOR_MODEL, then retry",

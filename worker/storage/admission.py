@@ -13,7 +13,7 @@ from worker.domain.incident import IncidentEvent
 from worker.domain.orchestration import PinnedRoutes
 from worker.domain.states import AgentKind, AgentStatus, InvestigationStatus
 from worker.domain.transcript import Limits
-from worker.storage import outbox, queue, resuming
+from worker.storage import investigations, outbox, queue, resuming
 from worker.storage.database import database_now, serialise
 from worker.storage.outbox import WakeUp
 from worker.storage.queue import Room
@@ -47,7 +47,7 @@ def next_to_admit(
         found = _lock_queued(session, head)
         if found is not None and (may_run is None or may_run(session, found)):
             incident = session.get_one(IncidentRow, found.incident_id)
-            return found, IncidentEvent.stored(incident.event)
+            return found, investigations.own_event(found, incident)
     return None
 
 

@@ -42,8 +42,10 @@ def end(session: Session, investigation_id: str) -> None:
     agents.cancel_all(session, investigation_id)
 
 
-def requeue(session: Session, investigation_id: str, *, user_path: str = "/") -> str:
+def requeue(session: Session, investigation_id: str, *, user_path: str = "/", llm_handle: str | None = None) -> str:
     """Queue a new attempt from the last finished turn and return its id; the old one stays as it is.
+
+    `llm_handle` is that of a caller's account to be asked from now on.
 
     Raises `UserError` for one that is not to be retried, or whose incident is being investigated.
     """
@@ -51,11 +53,13 @@ def requeue(session: Session, investigation_id: str, *, user_path: str = "/") ->
     if old.status not in RETRIED:
         raise UserError(f"investigation {investigation_id} is {old.status}: only failed or cancelled ones are retried")
     _require_nobody_at_work(session, old, verb="retried")
-    return investigations.reopen(session, old)
+    return investigations.reopen(session, old, llm_handle=llm_handle)
 
 
-def rerun(session: Session, investigation_id: str, *, user_path: str = "/") -> str:
+def rerun(session: Session, investigation_id: str, *, user_path: str = "/", llm_handle: str | None = None) -> str:
     """Queue an investigation of the same incident from scratch and return its id; the old ones stay as they are.
+
+    `llm_handle` is that of a caller's account to be asked in it.
 
     Raises `UserError` for one that has not ended, or whose incident is being investigated.
     """
@@ -63,7 +67,7 @@ def rerun(session: Session, investigation_id: str, *, user_path: str = "/") -> s
     if not InvestigationStatus(old.status).is_final:
         raise UserError(f"investigation {investigation_id} is {old.status}: wait for its end, or cancel it first")
     _require_nobody_at_work(session, old, verb="run again")
-    return investigations.reopen(session, old, from_scratch=True)
+    return investigations.reopen(session, old, from_scratch=True, llm_handle=llm_handle)
 
 
 def _require_nobody_at_work(session: Session, old: InvestigationRow, *, verb: str) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
+from worker.domain.callers import CallersModel
 from worker.domain.ids import new_id
 from worker.domain.incident import IncidentEvent, covers_path
 from worker.domain.orchestration import PinnedRoutes
@@ -80,9 +81,17 @@ def get(session: Session, investigation_id: str, *, user_path: str = "/") -> Inv
 
 
 def event_of(session: Session, investigation_id: str) -> IncidentEvent:
-    """Return the event that its incident began with."""
+    """Return the event that its incident began with, as this attempt investigates it."""
     row = session.get_one(InvestigationRow, investigation_id)
-    return IncidentEvent.stored(session.get_one(IncidentRow, row.incident_id).event)
+    return own_event(row, session.get_one(IncidentRow, row.incident_id))
+
+
+def own_event(row: InvestigationRow, incident: IncidentRow) -> IncidentEvent:
+    """Return the incident's event with the account that this attempt was started with, if it was with one."""
+    event = IncidentEvent.stored(incident.event)
+    if row.llm_handle is None:
+        return event
+    return event.model_copy(update={"llm": CallersModel(handle=row.llm_handle)})
 
 
 def pinned_routes(session: Session, investigation_id: str) -> PinnedRoutes:
@@ -117,8 +126,13 @@ def lineage(session: Session, investigation_id: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def reopen(session: Session, old: InvestigationRow, *, from_scratch: bool = False) -> str:
-    """Queue a new attempt at the incident: one that goes on from the old one, or one from scratch. Returns its id."""
+def reopen(
+    session: Session, old: InvestigationRow, *, from_scratch: bool = False, llm_handle: str | None = None
+) -> str:
+    """Queue a new attempt at the incident: one that goes on from the old one, or one from scratch. Returns its id.
+
+    Without a handle the account of the old one is asked.
+    """
     incident = session.get_one(IncidentRow, old.incident_id)
     new = open_investigation(
         session,
@@ -127,6 +141,8 @@ def reopen(session: Session, old: InvestigationRow, *, from_scratch: bool = Fals
         attempt_no=next_attempt_no(session, incident.id),
         retry_of=None if from_scratch else old.id,
     )
+    new.llm_handle = llm_handle or old.llm_handle
+    session.flush()
     return new.id
 
 

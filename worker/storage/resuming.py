@@ -36,12 +36,22 @@ def resume(session: Session, agent: AgentRow, investigation: InvestigationRow) -
 
 
 def _keep_orchestrated(session: Session, agent: AgentRow, earlier: AgentRow, investigation: InvestigationRow) -> None:
-    """Let what began with sub-agents end so, on its own routes where none are configured any more."""
+    """Let what began with sub-agents end so, on its own routes where none are configured any more.
+
+    A caller's account is asked by all, as it is now: the former one may be gone.
+    """
     if investigation.routes is None:
         investigation.routes = session.get_one(InvestigationRow, earlier.investigation_id).routes
+        if investigation.routes is not None and _is_callers(agent):
+            own = {"orchestrator": agent.route, "subagent": agent.route, "roles": {}}
+            investigation.routes = {**investigation.routes, **own}
     routes = investigation.routes
     if routes is not None:
         agent.route = routes["orchestrator" if earlier.kind == AgentKind.LEAD else "subagent"]
+
+
+def _is_callers(agent: AgentRow) -> bool:
+    return agent.route.get("billed_to") == "caller"
 
 
 def _carry(session: Session, agent: AgentRow, earlier: AgentRow) -> None:
@@ -61,7 +71,7 @@ def _resume_child(session: Session, lead: AgentRow, earlier: AgentRow) -> WakeUp
         investigation_id=lead.investigation_id,
         parent_id=lead.id,
         status=earlier.status if found else _stood_at(earlier),
-        route=earlier.route,
+        route=lead.route if _is_callers(lead) else earlier.route,
         judge_route=lead.judge_route,
         not_before=now,
         deadline_at=now + min(left, max_seconds),

@@ -77,7 +77,10 @@ class AlertRow(Base):
 
 
 class InvestigationRow(Base):
-    """One attempt to explain one incident."""
+    """One attempt to explain one incident.
+
+    `llm_handle` is that of the caller's account it was started with; None: the incident's, where that has one.
+    """
 
     __tablename__ = "investigations"
     __table_args__ = (
@@ -103,6 +106,7 @@ class InvestigationRow(Base):
     limits: Mapped[dict[str, Any] | None] = mapped_column(Json)
     routes: Mapped[dict[str, Any] | None] = mapped_column(Json)
     llm_generation: Mapped[int | None] = mapped_column(Integer)
+    llm_handle: Mapped[str | None] = mapped_column(String(100))
 
 
 class AgentRow(Base):

@@ -6,11 +6,11 @@ from sqlalchemy import insert, literal, select
 from sqlalchemy.orm import Session
 
 from worker.domain.conversation import AssistantMessage
-from worker.domain.incident import IncidentEvent, TimeWindow
+from worker.domain.incident import TimeWindow
 from worker.domain.report import Series
 from worker.domain.states import AgentKind, Purpose, ToolCallStatus
 from worker.domain.transcript import Agent, Claim, ToolCall, Transcript, Turn
-from worker.storage import alerts
+from worker.storage import alerts, investigations
 from worker.storage.database import database_now
 from worker.storage.tables import AgentRow, Base, IncidentRow, InvestigationRow, ToolCallRow, TurnRow
 
@@ -18,18 +18,18 @@ from worker.storage.tables import AgentRow, Base, IncidentRow, InvestigationRow,
 def load(session: Session, agent_id: str) -> Transcript:
     """Return everything the agent was told and said."""
     about = (
-        select(IncidentRow, InvestigationRow.created_at)
+        select(IncidentRow, InvestigationRow)
         .join(InvestigationRow, InvestigationRow.incident_id == IncidentRow.id)
         .join(AgentRow, AgentRow.investigation_id == InvestigationRow.id)
         .where(AgentRow.id == agent_id)
     )
-    incident, opened_at = session.execute(about).one()
-    is_over = incident.resolved_at is not None and incident.resolved_at > opened_at
+    incident, investigation = session.execute(about).one()
+    is_over = incident.resolved_at is not None and incident.resolved_at > investigation.created_at
     turns = session.scalars(select(TurnRow).where(TurnRow.agent_id == agent_id).order_by(TurnRow.turn_no)).all()
     calls = calls_of(session, agent_id) if turns else {}
     return Transcript(
         incident_id=incident.id,
-        event=IncidentEvent.stored(incident.event),
+        event=investigations.own_event(investigation, incident),
         started_at=incident.started_at,
         turns=tuple(_to_turn(row, calls.get(row.turn_no, ())) for row in turns),
         alert_count=incident.alert_count,

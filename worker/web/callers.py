@@ -1,9 +1,14 @@
 """Callers' own model accounts: handed in for a handle, or with an incident; tried first where that is asked for."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from fastapi import APIRouter
 
+from worker import handover
 from worker.domain.callers import CallersModel
 from worker.errors import (
+    ByoCredentialExpiredError,
     InvalidRequestError,
     ModelNotFoundError,
     ProviderAuthError,
@@ -14,7 +19,6 @@ from worker.errors import (
     UserError,
     WorkerError,
 )
-from worker.llm.hello import HELLO
 from worker.services import Services
 from worker.web.answers import GUARDED, HandleAnswer, failures
 from worker.web.identity import Here, Writer
@@ -22,7 +26,6 @@ from worker.web.refusals import refusal
 
 router = APIRouter()
 
-PREFLIGHT_S = 10.0
 _STATUSES: tuple[tuple[type[WorkerError], int], ...] = (
     (ProviderAuthError, 401),
     (RouteError, 422),
@@ -44,24 +47,21 @@ def post_handle(services: Here, identity: Writer, body: CallersModel) -> HandleA
 
 def hand_in(services: Services, llm: CallersModel, *, user_path: str) -> str:
     """Seal an account and return its handle; where a preflight is asked for and fails, refuse and keep nothing."""
-    handle = services.callers.keep(llm, user_path=user_path)
-    services.redactor.learn([llm.key.get_secret_value()] if llm.key else [])
-    if not llm.preflight:
-        return handle
+    with refusing(services, llm):
+        return handover.hand_in(services, llm, user_path=user_path)
+
+
+@contextmanager
+def refusing(services: Services, llm: CallersModel | None) -> Iterator[None]:
+    """Say of an account that cannot be asked, or is no longer kept, why not."""
     try:
-        _try(services, handle, user_path)
+        yield
+    except ByoCredentialExpiredError as error:
+        raise refusal(400, error.reason, f"llm.handle: {error}") from None
     except (ProviderError, RouteError) as error:
-        services.callers.drop(handle)
         status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 503)
         wait_s = getattr(error, "retry_after_s", None)
         headers = {"Retry-After": str(int(wait_s) + 1)} if wait_s else {}
         message = services.redactor.scrub(str(error))
-        provider = llm.provider or ""
+        provider = (llm.provider if llm else None) or ""
         raise refusal(status, "llm_provider_error", message, headers=headers, provider=provider) from None
-    return handle
-
-
-def _try(services: Services, handle: str, user_path: str) -> None:
-    """Call the account once with a few tokens."""
-    route = services.router.callers_route(services.callers.find(handle, user_path=user_path))
-    services.model.ask(HELLO, route=route, timeout_s=PREFLIGHT_S)

@@ -1,12 +1,14 @@
 """Investigations: listed, looked at, cancelled, retried, run again."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 from sqlalchemy.orm import Session
 
-from worker import budgeting, pipeline
+from worker import budgeting, handover, pipeline
+from worker.domain.callers import AgainBody
 from worker.domain.states import InvestigationStatus
 from worker.services import Services
 from worker.storage import alerts, deliveries, investigations, progress, usage
@@ -25,6 +27,7 @@ from worker.web.answers import (
     StandsAnswer,
     failures,
 )
+from worker.web.callers import refusing
 from worker.web.identity import Here, Operator, Reader
 
 router = APIRouter(prefix="/v1/investigations")
@@ -36,6 +39,7 @@ MAX_AGENT_NO = 2**31 - 1
 _ID = r"^[A-Za-z0-9_.-]{1,80}$"
 _ONE = failures(404, *GUARDED)
 _CHANGE = failures(400, 404, *GUARDED)
+_CHANGE_OF_ACCOUNT = failures(400, 404, 422, 429, *GUARDED)
 
 IdPath = Annotated[str, Path(pattern=_ID)]
 AgentPath = Annotated[int, Path(ge=1, le=MAX_AGENT_NO, description="`agent_no` of a sub-agent.")]
@@ -85,16 +89,38 @@ def cancel_sub_agent(
     return AgentStandsAnswer(investigation_id=investigation_id, agent_no=agent_no, status=status)
 
 
-@router.post("/{investigation_id}/retry", status_code=202, responses=_CHANGE)
-def retry_investigation(services: Here, identity: Operator, investigation_id: IdPath) -> StandsAnswer:
-    """Try a failed or cancelled one again from its last finished turn, as a new investigation."""
-    return _stands(services, pipeline.retry(services, investigation_id, user_path=identity.user_path))
+@router.post("/{investigation_id}/retry", status_code=202, responses=_CHANGE_OF_ACCOUNT)
+def retry_investigation(
+    services: Here, identity: Operator, investigation_id: IdPath, body: AgainBody | None = None
+) -> StandsAnswer:
+    """Try a failed or cancelled one again from its last finished turn, as a new investigation.
+
+    `llm` brings a fresh account, for the one that has expired or in the place of the operator's.
+    """
+    return _again(services, investigation_id, body, user_path=identity.user_path, begin=pipeline.retry)
 
 
-@router.post("/{investigation_id}/rerun", status_code=202, responses=_CHANGE)
-def rerun_investigation(services: Here, identity: Operator, investigation_id: IdPath) -> StandsAnswer:
-    """Investigate the same incident from scratch, as a new investigation; this one has to have ended."""
-    return _stands(services, pipeline.rerun(services, investigation_id, user_path=identity.user_path))
+@router.post("/{investigation_id}/rerun", status_code=202, responses=_CHANGE_OF_ACCOUNT)
+def rerun_investigation(
+    services: Here, identity: Operator, investigation_id: IdPath, body: AgainBody | None = None
+) -> StandsAnswer:
+    """Investigate the same incident from scratch, as a new investigation; this one has to have ended.
+
+    `llm` brings a fresh account, for the one that has expired or in the place of the operator's.
+    """
+    return _again(services, investigation_id, body, user_path=identity.user_path, begin=pipeline.rerun)
+
+
+def _again(
+    services: Services, investigation_id: str, body: AgainBody | None, *, user_path: str, begin: Callable[..., str]
+) -> StandsAnswer:
+    llm = body.llm if body else None
+    with (
+        refusing(services, llm),
+        handover.fresh_account(services, investigation_id, llm, user_path=user_path) as handle,
+    ):
+        new = begin(services, investigation_id, user_path=user_path, llm_handle=handle)
+    return _stands(services, new)
 
 
 def read_page(services: Services, wanted: Filter) -> tuple[list[Listed], str | None]:
