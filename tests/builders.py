@@ -61,7 +61,7 @@ def build_services(url: str, model: Model, *, tracer: Tracer | None = None, **fi
         heartbeat=Heartbeat(settings.database, lease=lease, every_s=settings.rca_heartbeat_s),
         model=model,
         models=models,
-        callers=Callers(FakeRedis(), settings),
+        callers=Callers(FakeRedis(), settings, learn=redactor.learn),
         router=Router(settings, source=models.get),
         redactor=redactor,
         policy=Policy(),

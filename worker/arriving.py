@@ -72,8 +72,6 @@ def _sealed(services: Services, event: IncidentEvent) -> IncidentEvent:
             handle = services.callers.keep(event.llm, user_path=event.user_path)
         except UserError as error:
             raise EventError(str(error)) from error
-        if event.llm.key:
-            services.redactor.learn([event.llm.key.get_secret_value()])
     else:
         handle = event.llm.handle
     return event.model_copy(update={"llm": CallersModel(handle=handle)})

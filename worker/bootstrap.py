@@ -3,6 +3,7 @@
 import threading
 from contextlib import ExitStack
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from redis import Redis
@@ -22,7 +23,7 @@ from worker.llm.discovery import find_discovered
 from worker.llm.fallback import FallbackModel
 from worker.llm.routing import Router
 from worker.llm.shared_gate import SharedGate
-from worker.ops.redaction import Redactor
+from worker.ops.redaction import LEARNED, Redactor
 from worker.ops.tracing import Tracer, open_tracer
 from worker.reporting.destinations.configured import find_destinations
 from worker.services import Model, Services
@@ -65,10 +66,10 @@ def build_services(settings: Settings) -> Services:
 
 
 def _put_together(settings: Settings, database: Database, tracer: Tracer) -> Services:
-    redactor = Redactor(settings.secrets)
+    redactor = Redactor(settings.secrets, learned=LEARNED)
     redis = _open_redis(settings)
     models = CurrentModels(settings, database, signal=Signal(redis), redactor=redactor)
-    callers = Callers(redis, settings)
+    callers = Callers(redis, settings, learn=partial(redactor.learn, is_passing=True))
     client = ProviderClient(settings, source=models.latest, gate=SharedGate(redis), callers=callers)
     return Services(
         settings=settings,

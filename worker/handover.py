@@ -19,7 +19,6 @@ def hand_in(services: Services, llm: CallersModel, *, user_path: str) -> str:
     a RouteError.
     """
     handle = services.callers.keep(llm, user_path=user_path)
-    services.redactor.learn([llm.key.get_secret_value()] if llm.key else [])
     if not llm.preflight:
         return handle
     try:

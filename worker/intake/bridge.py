@@ -196,15 +196,17 @@ class Bridge:
     def _trim(self) -> None:
         """Trim the stream behind what is acknowledged, and not a message further.
 
-        How far the group has read is asked first: what another bridge reads in between is then still pending. A Redis
-        that has just lost its memory has no group: nothing is acknowledged, and `run` makes it again.
+        The last one goes too: Redis keeps the bytes of deleted messages, callers' keys among them, in its memory and
+        files while a message beside them is there. How far the group has read is asked first: what another bridge
+        reads in between is then still pending. A Redis that has just lost its memory has no group: nothing is
+        acknowledged, and `run` makes it again.
         """
         groups: Any = self._redis.xinfo_groups(self._names.stream)
         ours = [g["last-delivered-id"] for g in groups if g["name"] in {GROUP, GROUP.encode()}]
         if not ours:
             return
         pending: Any = self._redis.xpending(self._names.stream, GROUP)
-        self._redis.xtrim(self._names.stream, minid=pending["min"] or ours[0], approximate=False)
+        self._redis.xtrim(self._names.stream, minid=pending["min"] or _after(ours[0]), approximate=False)
 
     def _leave(self) -> None:
         """Take this consumer off the group if nothing is pending on it; else its messages are taken over."""
@@ -224,6 +226,12 @@ class Bridge:
         if self._is_interrupted:
             log.info("intake_resumed")
         self._is_interrupted, self._pause_s = False, PAUSE_S[0]
+
+
+def _after(message_id: bytes | str) -> str:
+    """Return the least id behind one."""
+    moment, _, number = (message_id if isinstance(message_id, str) else message_id.decode()).partition("-")
+    return f"{moment}-{int(number) + 1}"
 
 
 def _payload(fields: Fields) -> bytes:

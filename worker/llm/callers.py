@@ -1,7 +1,7 @@
 """Callers' own accounts: sealed, kept in Redis for a while, and known by a handle that says nothing."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,10 +59,17 @@ class CallersAccount:
 
 
 class Callers:
-    """Safe to share between threads."""
+    """Safe to share between threads. `learn` is told each key that is kept or used, so that nothing else repeats it."""
 
-    def __init__(self, redis: Redis, settings: Settings, *, check: Callable[..., str] = check_address) -> None:
-        self._redis, self._settings, self._check = redis, settings, check
+    def __init__(
+        self,
+        redis: Redis,
+        settings: Settings,
+        *,
+        check: Callable[..., str] = check_address,
+        learn: Callable[[Iterable[str]], object] = lambda _: None,
+    ) -> None:
+        self._redis, self._settings, self._check, self._learn = redis, settings, check, learn
         self._seals = Seals(settings, purpose=_PURPOSE)
 
     def keep(self, llm: CallersModel, *, user_path: str) -> str:
@@ -71,6 +78,7 @@ class Callers:
         Raises UserError that names the field that does not fit, StorageUnavailableError while Redis is away.
         """
         kept = self._read(llm, user_path)
+        self._learn([kept.key])
         try:
             sealed, seed_id = self._seals.seal(kept.model_dump_json())
         except ConfigError as error:
@@ -120,9 +128,11 @@ class Callers:
         text = value.decode() if isinstance(value, bytes) else str(value)
         seed_id, _, sealed = text.partition(":")
         try:
-            return Kept.model_validate_json(self._seals.open(sealed, seed_id))
+            kept = Kept.model_validate_json(self._seals.open(sealed, seed_id))
         except (SealError, ConfigError) as error:
             raise ByoCredentialExpiredError(f"the caller's key cannot be opened: {error}") from error
+        self._learn([kept.key])
+        return kept
 
     def _read(self, llm: CallersModel, user_path: str) -> Kept:
         """Raise UserError that names the first field that is missing or does not fit."""

@@ -11,7 +11,7 @@ from typing import Protocol, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from worker.ops.redaction import Redactor
+from worker.ops.redaction import LEARNED, Redactor
 
 
 class LoggingSettings(Protocol):
@@ -91,7 +91,7 @@ def _formatter(settings: LoggingSettings, *, process: str) -> logging.Formatter:
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.StackInfoRenderer(),
             structlog.processors.format_exc_info,
-            _redact(Redactor(_as_written(settings.secrets))),
+            _redact(Redactor(_as_written(settings.secrets), learned=LEARNED)),
             render,
         ],
     )

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from worker.ops.learned import Learned
+
 MIN_SECRET_CHARS = 6
 """A shorter known value is ignored: it would blank out ordinary words."""
 _TAG_CHARS = 4
@@ -120,28 +122,30 @@ class Redactor:
     same settings, and a reader cannot test guesses without the key.
     """
 
-    def __init__(self, known_secrets: Iterable[str] = (), *, key: bytes | None = None) -> None:
+    def __init__(
+        self, known_secrets: Iterable[str] = (), *, key: bytes | None = None, learned: Learned | None = None
+    ) -> None:
         known = sorted({s for s in known_secrets if len(s) >= MIN_SECRET_CHARS}, key=lambda s: (-len(s), s))
         self._key = key or hashlib.sha256("\0".join(["redaction", *known]).encode()).digest()
-        self._originals: dict[str, str] = {}
-        self._known: re.Pattern[str] | None = None
-        self.learn(known)
+        self._originals = {form: s for s in known for form in _forms(s)}
+        spelled = sorted(self._originals, key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, spelled))) if spelled else None
+        self._learned = learned or Learned(_forms)
         self._rules = tuple(
             _Rule(re.compile(p, re.MULTILINE), self._replacer(kind), frozenset(_HINTS[kind])) for kind, p in _PATTERNS
         )
 
-    def learn(self, secrets: Iterable[str]) -> None:
-        """Know these secrets from now on too."""
-        new = {form: s for s in secrets if len(s) >= MIN_SECRET_CHARS for form in _forms(s)}
-        if new.keys() <= self._originals.keys():
-            return
-        self._originals = self._originals | new
-        self._known = re.compile("|".join(map(re.escape, sorted(self._originals, key=len, reverse=True))))
+    def learn(self, secrets: Iterable[str], *, is_passing: bool = False) -> None:
+        """Know these secrets from now on too; passing ones until many others have come after them."""
+        self._learned.add((s for s in secrets if len(s) >= MIN_SECRET_CHARS), is_passing=is_passing)
 
     def scrub(self, text: str) -> str:
         """Return the text without its secrets."""
         if self._known is not None:
             text = self._known.sub(lambda m: self._placeholder("known", self._originals[m[0]]), text)
+        for form, secret in self._learned.forms:
+            if form in text:
+                text = text.replace(form, self._placeholder("known", secret))
         if "-----BEGIN" in text:  # the one kind of secret that spans lines
             text = self._rules[0].apply(text)
         return self._scrub_part(text) if len(text) <= _PART_CHARS else "".join(map(self._scrub_part, _parts(text)))
@@ -223,3 +227,7 @@ def _base64_forms(secret: str) -> set[str]:
         if len(stable) >= MIN_SECRET_CHARS + _BASE64_MARGIN:
             forms |= {stable, stable.replace("+", "-").replace("/", "_")}
     return forms
+
+
+LEARNED = Learned(_forms)
+"""What the services of this process and its log have learned."""
