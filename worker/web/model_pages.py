@@ -43,7 +43,7 @@ Said = Annotated[Values, Depends(_said)]
 @router.get("")
 def show_models(services: Here, identity: Manager, words: WordsQuery = "") -> str:
     """Show every model that can be named now, or those with all the words in their names."""
-    routes = {f"{route.provider}/{route.model}": route for route in services.router.listed()}
+    routes = {f"{route.provider}/{route.model}": route for route in services.router.listed(services.discovered.find)}
     lines = [
         (line, routes.get(f"{line.provider}/{line.model}"))
         for line in model_admin.get_models(services, identity).models
