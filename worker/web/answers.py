@@ -243,7 +243,7 @@ _MEANINGS = {
     408: "The body did not arrive in time.",
     413: "The body is too large.",
     422: "The caller's own account does not know the model.",
-    429: "A limit or a budget is reached; again after `Retry-After` seconds.",
+    429: "Too many refused secrets, or a limit or budget is reached; again after `Retry-After` seconds.",
     502: "The provider's account or its answer is not as it should be; the message says what is to be done here.",
     503: "The database is away; again after `Retry-After` seconds.",
 }
@@ -260,5 +260,5 @@ def text_answer(description: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"description": description, "content": {"text/plain": {"schema": {"type": "string"}}}}}
 
 
-GUARDED = (401, 403, 503)
+GUARDED = (401, 403, 429, 503)
 """What any route that wants a token may answer."""

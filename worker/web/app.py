@@ -27,7 +27,8 @@ from worker.web import (
     published,
     reports,
 )
-from worker.web.answers import ErrorAnswer
+from worker.web.answers import ErrorAnswer, failures
+from worker.web.body import MOST_BYTES
 from worker.web.chat_format import ChatBody
 from worker.web.credentials import Credentials
 from worker.web.door import Door
@@ -59,7 +60,14 @@ _PARTS = (
 def create_app(services: Services) -> FastAPI:
     """Return the application over these services; it starts nothing and owns nothing of them."""
     # Paths are answered as they are written: a redirect to another spelling would echo the caller's Host.
-    app = FastAPI(title="rca-worker", openapi_url=OPENAPI_PATH, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="rca-worker",
+        openapi_url=OPENAPI_PATH,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        max_body_size=MOST_BYTES,  # where the framework reads the body; `RawBody` ends sooner
+    )
     app.state.services = services
     app.state.door = Door(services)
     app.state.credentials = Credentials(services)
@@ -85,6 +93,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
             schemas.pop(unused, None)
         schemas |= _own_schemas()
         _add_security(document)
+        _add_too_large(document)
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -98,6 +107,14 @@ def _own_schemas() -> dict[str, Any]:
     ]
     _, defined = models_json_schema(models, ref_template="#/components/schemas/{model}")
     return dict(defined["$defs"])
+
+
+def _add_too_large(document: dict[str, Any]) -> None:
+    """Say of all operations with a body that there is an end to it."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            if "requestBody" in operation:
+                operation["responses"].setdefault("413", failures(413)[413])
 
 
 def _add_security(document: dict[str, Any]) -> None:

@@ -12,6 +12,8 @@ ARRIVAL_S = 30
 """Slower than 35 kB/s is no alerting system."""
 DRAINED_BYTES = 8 * MAX_EVENT_BYTES
 """A body that is too large is still read this far: an answer sent before the end is often not seen."""
+MOST_BYTES = 2 * DRAINED_BYTES
+"""What is read of any body, whoever reads it."""
 _CLOSE = {"Connection": "close"}
 """Without it the server goes on to read, and to throw away, whatever still comes."""
 
