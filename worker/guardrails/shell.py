@@ -24,6 +24,9 @@ MAX_NESTING = 40
 MAX_OPENERS = 120
 """Opening brackets before parsing: nested substitutions are as dear as long pipelines."""
 
+_MISREAD = re.compile(r"\n[ \t]*\\")
+"""A newline before a backslash: the grammar takes it, and what a shell would run next, into the word before it."""
+
 _LANGUAGE = Language(tree_sitter_bash.language())
 _DESCRIPTORS = {"0": 0, "1": 1, "2": 2}
 _OTHER_DESCRIPTOR = -1
@@ -149,6 +152,8 @@ def _check_source(command: str) -> None:
         raise ToolDeniedError(f"the command is longer than {MAX_BYTES} bytes")
     if not all(c in "\n\t" or c.isprintable() for c in command):
         raise ToolDeniedError("the command holds characters that are not printable")
+    if _MISREAD.search(command):
+        raise ToolDeniedError("a line begins with a backslash; write its words on one line")
     if command.count("|") > MAX_BARS or sum(map(command.count, "({`<")) > MAX_OPENERS:
         raise ToolDeniedError("the command is too complex to be read")
 

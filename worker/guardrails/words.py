@@ -12,7 +12,8 @@ _BRACES = re.compile(r"\{[^}]*(,|\.\.)[^}]*\}|\{[^}]*\{")
 _ESCAPE_IN_QUOTES = re.compile(r'\\(["\\$`\n])')
 _LIVE_DOLLAR = re.compile(r"(?<!\\)(?:\\\\)*(?:`|\$(?![\s|)/.,]|$))")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-_UNQUOTED = re.compile(r"[$`;&|<>()]")
+_UNQUOTED = re.compile(r"[$`;&|<>()\n]")
+"""What ends a word unless it is quoted: the grammar takes a newline before a backslash for a part of the word."""
 
 
 @dataclass(frozen=True)

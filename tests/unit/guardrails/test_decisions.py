@@ -71,6 +71,18 @@ def test_known_harm_is_denied_with_its_layer_and_reason(command: str, layer: str
 
 
 @pytest.mark.parametrize(
+    "command",
+    ["ls\n\\rm -rf /srv", "ls /tmp\n\\rm -rf /srv", "echo a\n\\env", "ls\n\\\nrm -rf /srv", "ls\n \t\\\nrm -rf /srv"],
+)
+def test_a_newline_that_the_grammar_takes_into_a_word_hides_no_command(command: str) -> None:
+    assert decide(command, policy=NO_POLICY).verdict is not DecisionVerdict.ALLOW
+
+
+def test_a_line_that_is_continued_is_one_command() -> None:
+    assert decide("ls \\\n  -l", policy=NO_POLICY).verdict is DecisionVerdict.ALLOW
+
+
+@pytest.mark.parametrize(
     "command", ["frobnicate --all", "curl http://localhost:8080/healthz", "ls $X", "cat /opt/app/app.yml"]
 )
 def test_what_no_rule_decides_is_left_to_the_judge_with_what_is_open(command: str) -> None:
