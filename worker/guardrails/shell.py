@@ -14,18 +14,11 @@ import tree_sitter_bash
 from tree_sitter import Language, Node, Parser
 
 from worker.errors import ToolDeniedError
+from worker.guardrails.source import check_source
 from worker.guardrails.words import Word, joined, read_word
 
-MAX_BYTES = 4096
 MAX_MEMBERS = 64
-MAX_BARS = 192
-"""Bars before parsing, quoted ones included: the grammar's cost grows with the square of a pipeline's length."""
 MAX_NESTING = 40
-MAX_OPENERS = 120
-"""Opening brackets before parsing: nested substitutions are as dear as long pipelines."""
-
-_MISREAD = re.compile(r"\n[ \t]*\\")
-"""A newline before a backslash: the grammar takes it, and what a shell would run next, into the word before it."""
 
 _LANGUAGE = Language(tree_sitter_bash.language())
 _DESCRIPTORS = {"0": 0, "1": 1, "2": 2}
@@ -120,7 +113,7 @@ class Script:
 
 def parse(command: str) -> Script:
     """Read a command. Raises `ToolDeniedError` for one that is too long, not printable, or no shell syntax."""
-    _check_source(command)
+    check_source(command)
     source = command.encode()
     root = _parser().parse(source).root_node
     if root.has_error:
@@ -144,18 +137,6 @@ def _parser() -> Parser:
         _local.parser = Parser(_LANGUAGE)
     parser: Parser = _local.parser
     return parser
-
-
-def _check_source(command: str) -> None:
-    """Refuse what must not reach the parser."""
-    if len(command) > MAX_BYTES or len(command.encode(errors="replace")) > MAX_BYTES:  # cheap test first
-        raise ToolDeniedError(f"the command is longer than {MAX_BYTES} bytes")
-    if not all(c in "\n\t" or c.isprintable() for c in command):
-        raise ToolDeniedError("the command holds characters that are not printable")
-    if _MISREAD.search(command):
-        raise ToolDeniedError("a line begins with a backslash; write its words on one line")
-    if command.count("|") > MAX_BARS or sum(map(command.count, "({`<")) > MAX_OPENERS:
-        raise ToolDeniedError("the command is too complex to be read")
 
 
 def _without_comments(source: bytes, comments: list[Node]) -> str:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import ToolDeniedError
-from worker.guardrails.shell import MAX_BYTES, parse
+from worker.guardrails.shell import parse
+from worker.guardrails.source import MAX_BYTES
 
 
 def words(command: str) -> list[tuple[str, ...]]:
@@ -196,8 +197,53 @@ def test_what_is_too_long_or_unreadable_is_denied(command: str) -> None:
         parse(command)
 
 
-def test_sixty_four_members_are_still_read() -> None:
-    assert len(parse(" | ".join(["cat"] * 64)).commands) == 64
+def test_sixty_four_commands_and_a_pipeline_of_seventeen_are_still_read() -> None:
+    assert len(parse("; ".join(["cat"] * 64)).commands) == 64
+    assert len(parse(" | ".join(["cat"] * 17)).commands) == 17
+
+
+LONG = " | grep -" * 31
+MENDED_FOR_EVER = (
+    "t `" + "| uniq -c1-3 | sort | uniq " * 12 + "| uniq -c ",
+    "dmesg | " + LONG,
+    "crictl images" + LONG + " = " + LONG,
+    "git t(ag --sort=x" + " | head eat" * 26 + " -5<",
+    "ls -1 /var/log" + " | og | (og |1 /var/log" * 20 + " | w{c -l",
+    "echo $(ls" + LONG + ") |  | x",
+)
+"""Shapes of input, found by mutation, that the grammar's way to mend errors had no end with, or half a second."""
+
+
+@pytest.mark.parametrize("command", MENDED_FOR_EVER)
+def test_what_would_be_mended_for_ever_does_not_reach_the_grammar(command: str) -> None:
+    started = time.thread_time()
+
+    with pytest.raises(ToolDeniedError):
+        parse(command)
+
+    assert time.thread_time() - started < 0.02
+
+
+@pytest.mark.parametrize("command", ["ls 'x", 'ls "x', "ls `x", "ls (x", "ls {x", "ls x)", "ls $(x", r"echo \'x'"])
+def test_quotes_and_brackets_that_do_not_match_are_no_syntax(command: str) -> None:
+    with pytest.raises(ToolDeniedError, match="syntax"):
+        parse(command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ls # don't (look",
+        r"echo \' \( \`",
+        'echo "a \' ( { b"',
+        "echo 'a \" ) }'",
+        "case a in a) ls;; esac",
+        'echo "$(echo "a")"',
+        "grep -E 'a|b|c|d|e|f|g|h|i|j|k|l|m|n|o|p|q|r|s|t|u|v|w' /var/log/a.log",
+    ],
+)
+def test_quotes_and_brackets_that_match_are_read(command: str) -> None:
+    assert parse(command).commands
 
 
 @pytest.mark.parametrize(
