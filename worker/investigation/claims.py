@@ -109,6 +109,7 @@ class _Record:
         self._alert = grounds.alert
         self._entities = frozenset(grounds.known_entities)
         self._texts: dict[str, QuotedText] = {}
+        self._numbers: dict[str, FiguresRead] = {}
 
     def weigh(self, citation: Citation) -> _Citing:
         """Say what is wrong with a citation, and what of it may stay in the report."""
@@ -156,9 +157,9 @@ class _Record:
         stated = [figure for said in sentences for figure in figures_in(said, names=self._entities)]
         if not stated:
             return []
-        cited = [e for e in self._succeeded() if evidence_ids is None or e.id in evidence_ids]
-        read = FiguresRead([self._alert, *(text for e in cited for text in (self._full_text(e.id), e.excerpt))])
-        return list(dict.fromkeys(figure.written for figure in stated if not read.hold(figure)))
+        cited = [e.id for e in self._succeeded() if evidence_ids is None or e.id in evidence_ids]
+        read = [FiguresRead(self._alert), *map(self._figures, cited)]
+        return list(dict.fromkeys(f.written for f in stated if not any(each.hold(f) for each in read)))
 
     def _succeeded(self) -> list[Evidence]:
         return [e for e in self._evidence.values() if e.status == ToolCallStatus.SUCCEEDED]
@@ -173,9 +174,17 @@ class _Record:
 
     def _text(self, evidence_id: str) -> QuotedText:
         if evidence_id not in self._texts:
-            whole, excerpt = self._full_text(evidence_id), self._evidence[evidence_id].excerpt
-            self._texts[evidence_id] = QuotedText(whole if excerpt in whole else f"{whole}\n{excerpt}")
+            self._texts[evidence_id] = QuotedText(self._whole(evidence_id))
         return self._texts[evidence_id]
+
+    def _figures(self, evidence_id: str) -> FiguresRead:
+        if evidence_id not in self._numbers:
+            self._numbers[evidence_id] = FiguresRead(self._whole(evidence_id))
+        return self._numbers[evidence_id]
+
+    def _whole(self, evidence_id: str) -> str:
+        whole, excerpt = self._full_text(evidence_id), self._evidence[evidence_id].excerpt
+        return whole if excerpt in whole else f"{whole}\n{excerpt}"
 
 
 def _fits(evidence: Evidence, window: TimeWindow) -> bool:

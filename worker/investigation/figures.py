@@ -22,6 +22,9 @@ _FIGURE = re.compile(
 )
 _WRITTEN = re.compile(r"\d+(?:[,\u202f\u2009]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?(?:[eE][+-]?\d{1,2})?")
 
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?")
+_LESS = 1 - 1e-9  # the next number is another one, whatever floats make of the difference
+
 _DECIMAL, _BINARY = 1000.0, 1024.0
 _OF_TIME = tuple(_DECIMAL**n for n in range(-3, 4))
 _OF_SIZE = tuple(sorted({base**n for base in (_DECIMAL, _BINARY) for n in range(-4, 5)}))
@@ -82,10 +85,10 @@ def _step(number: str) -> float:
 
 
 class FiguresRead:
-    """Every number that stands in some texts."""
+    """Every number that stands in a text."""
 
-    def __init__(self, texts: Iterable[str]) -> None:
-        self._numbers = sorted({value for text in texts for value in _numbers_of(text)})
+    def __init__(self, text: str) -> None:
+        self._numbers = sorted(set(_numbers_of(text)))
 
     def hold(self, figure: Figure) -> bool:
         """Say whether it is one of them, rounded or cut as written, in its own unit or a neighbouring one."""
@@ -96,9 +99,6 @@ class FiguresRead:
         return any(abs(near - value) < step * _LESS for near in self._numbers[max(at - 1, 0) : at + 1])
 
 
-_LESS = 1 - 1e-9  # the next number is another one, whatever floats make of the difference
-
-
 def _numbers_of(text: str) -> Iterator[float]:
     for start in range(0, len(text), _PIECE_CHARS):
         piece = text[start : start + _PIECE_CHARS + 40]  # a number on the border is read whole in one of the two
@@ -107,6 +107,3 @@ def _numbers_of(text: str) -> Iterator[float]:
                 value = _read(written)
                 if value is not None:
                     yield value
-
-
-_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?")

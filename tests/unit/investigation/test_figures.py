@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from worker.investigation.figures import FiguresRead, figures_in
 
 
-def unread(sentence: str, *texts: str, names: tuple[str, ...] = ()) -> list[str]:
-    read = FiguresRead(texts)
-    return [figure.written for figure in figures_in(sentence, names=names) if not read.hold(figure)]
+def unread(sentence: str, text: str) -> list[str]:
+    read = FiguresRead(text)
+    return [figure.written for figure in figures_in(sentence) if not read.hold(figure)]
 
 
 @pytest.mark.parametrize(
