@@ -12,6 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.conftest import REQUIRED
+
 WAIT_S = 30
 OPTIONS = (
     "--headless=new",
@@ -125,13 +129,16 @@ class Page:
 
 @contextmanager
 def running_browser(folder: Path) -> Iterator[Page]:
-    """Start Chromium with a profile of its own; yield a tab; end it by its pid."""
+    """Start Chromium with a profile of its own; yield a tab; end it by its pid. Without one the test is skipped."""
+    program = find_chromium()
+    if program is None:
+        (pytest.fail if REQUIRED else pytest.skip)("chromium is not installed")
     to_read, to_write = os.pipe()
     from_read, from_write = os.pipe()
     command = f'exec "$0" "$@" 3<&{to_read} 4>&{from_write}'
     profile = f"--user-data-dir={folder / 'profile'}"
     process = subprocess.Popen(
-        ["bash", "-c", command, find_chromium() or "chromium", *OPTIONS, profile],
+        ["bash", "-c", command, program, *OPTIONS, profile],
         pass_fds=(to_read, from_write),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import Page, find_chromium, running_browser
+from tests.browser import Page, running_browser
 from tests.builders import incident
-from tests.conftest import REQUIRED
 from tests.oidc_server import OLD_WAYS, OidcServer, running_oidc_server
 from tests.web_client import running_server, sqlite_services
 from worker import pipeline
@@ -22,12 +21,6 @@ HEADING = "document.querySelector('h1').innerText"
 WHO = "document.querySelector('.who')?.innerText"
 WHERE = "location.pathname + location.search"
 SETTLE_S = 1
-
-
-@pytest.fixture(autouse=True)
-def _need_chromium() -> None:
-    if find_chromium() is None:
-        (pytest.fail if REQUIRED else pytest.skip)("chromium is not installed")
 
 
 @pytest.fixture

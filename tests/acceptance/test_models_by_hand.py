@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import Page, find_chromium, running_browser
-from tests.conftest import REQUIRED
+from tests.browser import Page, running_browser
 from tests.model_server import ModelServer, Reply, in_order
 from tests.web_client import running_server, sqlite_services
 from worker.bootstrap import Models
@@ -21,12 +20,6 @@ pytestmark = pytest.mark.browser
 
 HAIKU, SONNET = "anthropic/claude-haiku-4.5", "anthropic/claude-sonnet-4.5"
 KEY = "sk-a-key-typed-by-hand"
-
-
-@pytest.fixture(autouse=True)
-def _need_chromium() -> None:
-    if find_chromium() is None:
-        (pytest.fail if REQUIRED else pytest.skip)("chromium is not installed")
 
 
 @pytest.fixture

@@ -9,9 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.browser import Page, find_chromium, running_browser
+from tests.browser import Page, running_browser
 from tests.builders import build_services, close_services, incident, queue_of, sqlite_url
-from tests.conftest import REQUIRED
 from tests.orchestra import (
     ENABLED,
     ERRORS,
@@ -63,12 +62,6 @@ ATTACKS = (
 TEXT = " ".join(ATTACKS)
 CLICK_ALL = "for (const a of document.querySelectorAll('a[href^=\"#\"]')) a.click(); document.links.length"
 LINKS = "[...document.querySelectorAll('[href],[src],[action]')].map(e => e.href || e.src || e.action)"
-
-
-@pytest.fixture(autouse=True)
-def _need_chromium() -> None:
-    if find_chromium() is None:
-        (pytest.fail if REQUIRED else pytest.skip)("chromium is not installed")
 
 
 @pytest.fixture
