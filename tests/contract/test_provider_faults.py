@@ -2,9 +2,11 @@
 
 import json
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ from worker.errors import (
     RouteError,
 )
 from worker.llm.client import ProviderClient
+from worker.llm.transport import Request, Transport
 
 Ask = Callable[..., ModelAnswer]
 FINE = Reply(text="fine")
@@ -376,3 +379,32 @@ def test_each_request_is_confirmed_right_before_it_and_none_is_made_for_another(
 
     assert confirmed == list(range(lost_at))
     assert one.server.count == lost_at - 1
+
+
+def test_what_comes_before_is_asked_once_over_an_open_connection_of_which_no_byte_has_gone() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, closing(Transport()) as transport:
+        accepted: list[socket.socket] = []
+
+        def ask() -> None:
+            accepted.append(server.accept()[0])  # it is open: nothing is waited for
+            raise Lost
+
+        server.settimeout(5)
+        request = Request(f"http://127.0.0.1:{server.getsockname()[1]}/", {}, b"body")
+        with pytest.raises(Lost):
+            transport.post(request, timeout_s=5, before=ask)
+
+        (connection,) = accepted
+        with connection:
+            connection.settimeout(5)
+            assert connection.recv(100) == b""
+
+
+def test_what_comes_before_one_call_is_not_asked_before_the_next() -> None:
+    asked: list[str] = []
+    with ModelServer(in_order([FINE, FINE])) as server, closing(Transport()) as transport:
+        request = Request(f"{server.root}/v1/messages", {}, b'{"model": "m", "messages": []}')
+        transport.post(request, timeout_s=5, before=lambda: asked.append("first"))
+        transport.post(request, timeout_s=5)
+
+    assert (asked, server.count) == (["first"], 2)

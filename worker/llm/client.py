@@ -155,8 +155,7 @@ class ProviderClient:
         """Send one request, if it is still the caller's to send, and tell the gate how it ended."""
         end, tokens, began = End.UNKNOWN, None, self._clock()
         try:
-            confirm()
-            answer = self._attempt(call)
+            answer = self._attempt(call, confirm)
             end, tokens = End.ANSWERED, _total(answer.usage)
         except ProviderUnavailableError:
             end = End.UNKNOWN if self._was_short(call, began) else End.FAILED
@@ -172,12 +171,12 @@ class ProviderClient:
         """Say whether the call's time was over too soon to tell anything of the provider."""
         return self._clock() >= call.deadline and call.deadline - began < TELLING_S
 
-    def _attempt(self, call: _Call) -> ModelAnswer:
-        """Send one request and read its answer."""
+    def _attempt(self, call: _Call, confirm: Confirm) -> ModelAnswer:
+        """Send one request, confirmed with its connection open, and read its answer."""
         call.attempts += 1
         started = self._clock()
         try:
-            answered = self._post(call, self._request(call))
+            answered = self._post(call, self._request(call), confirm)
         finally:
             call.spent_s += self._clock() - started
         return _read_answer(call, answered)
@@ -188,13 +187,11 @@ class ProviderClient:
         signer = self._signers.get(call.wire.name) or self._signers.setdefault(call.wire.name, call.wire.signer())
         return signer.sign(call.body, call.route, call.key or "")
 
-    def _post(self, call: _Call, request: Request) -> Answered:
+    def _post(self, call: _Call, request: Request, confirm: Confirm) -> Answered:
         left = call.deadline - self._clock()
         if left <= 0:
             raise ProviderUnavailableError("no time is left for the call; raise its timeout")
-        return self._transport.post(
-            request.url, headers=request.headers, body=request.body, timeout_s=left, ip=call.route.ip
-        )
+        return self._transport.post(request, timeout_s=left, ip=call.route.ip, before=confirm)
 
     def _wait(self, call: _Call, error: TransientError) -> None:
         """Wait for the next attempt; raise the error where there is none, or not in time."""

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from google.auth.transport import Request, Response
 from google.oauth2 import service_account
 
 from worker.errors import ProviderAuthError, ProviderUnavailableError
+from worker.llm import transport
 from worker.llm.transport import Transport
 from worker.settings import Settings
 
@@ -108,7 +109,8 @@ class _Request(Request):
         **_: object,
     ) -> _Answer:
         within, sent = min(timeout or RENEWAL_S, RENEWAL_S), dict(headers or {})
-        ask: Callable[..., Any] = self._transport.get if method == "GET" else self._transport.post
-        posted = {} if method == "GET" else {"body": body or b""}
-        answered = ask(url, headers=sent, timeout_s=within, **posted)
+        if method == "GET":
+            answered = self._transport.get(url, headers=sent, timeout_s=within)
+        else:
+            answered = self._transport.post(transport.Request(url, sent, body or b""), timeout_s=within)
         return _Answer(answered.status, answered.headers, answered.body)

@@ -6,7 +6,7 @@ The environment's proxy variables and `.netrc` are not read: the latter would re
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +21,8 @@ from worker.errors import InvalidRequestError, MalformedAnswerError, ProviderUna
 MAX_BODY_BYTES = 10 * 1024 * 1024
 CONNECT_S = 10.0
 KEPT_OPEN_S = 60.0  # an agent thinks and runs tools between two calls; a new TLS handshake each time costs more
+
+Before = Callable[[], object]
 
 _LIMITS = httpx.Limits(max_connections=8, max_keepalive_connections=4, keepalive_expiry=KEPT_OPEN_S)
 
@@ -52,14 +54,25 @@ class Told:
 
 
 class Deadline:
-    """The moment by which the call of this thread must end, and the address that it may go to (None: any)."""
+    """The moment by which the call of this thread must end, and what bounds it besides.
+
+    `ip` is the address that it may go to (None: any), `before` what has to be asked before its first byte.
+    """
 
     def __init__(self) -> None:
         self._at: float | None = None
         self.ip: str | None = None
+        self._before: Before | None = None
 
-    def set(self, seconds: float) -> None:
+    def begin(self, seconds: float, *, ip: str | None, before: Before | None) -> None:
         self._at = time.monotonic() + seconds
+        self.ip, self._before = ip, before
+
+    def pass_first_byte(self) -> None:
+        """Ask what has to be asked, once. Raises what that raises."""
+        before, self._before = self._before, None
+        if before is not None:
+            before()
 
     def bound(self, timeout: float | None) -> float | None:
         """Return the time a socket may still take. Raises httpcore.ReadTimeout where none is left."""
@@ -82,6 +95,7 @@ class _BoundedStream(httpcore.NetworkStream):
         return self._stream.read(max_bytes, self._deadline.bound(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._deadline.pass_first_byte()
         self._stream.write(buffer, self._deadline.bound(timeout))
 
     def close(self) -> None:
@@ -126,35 +140,43 @@ class Transport:
         self._clients: dict[threading.Thread, httpx.Client] = {}
 
     def post(
-        self, url: str, *, headers: dict[str, str], body: bytes, timeout_s: float, ip: str | None = None
+        self, request: Request, *, timeout_s: float, ip: str | None = None, before: Before | None = None
     ) -> Answered:
         """Post and read the whole answer. Raises ProviderUnavailableError, or MalformedAnswerError if it is too large.
 
         Redirects are not followed: they would carry the key to another host. `ip` is the only address connected to.
+        `before` is called over the open connection, before the first byte goes: what it raises keeps all of them here.
         """
-        with self._exchange("POST", url, headers=headers, body=body, timeout_s=timeout_s, ip=ip) as response:
+        with self._exchange("POST", request, timeout_s=timeout_s, ip=ip, before=before) as response:
             return Answered(response.status_code, response.headers, _read(response))
 
     def get(self, url: str, *, headers: dict[str, str], timeout_s: float) -> Answered:
         """Get and read the whole answer. Raises as `post` does."""
-        with self._exchange("GET", url, headers=headers, body=b"", timeout_s=timeout_s) as response:
+        with self._exchange("GET", Request(url, headers, b""), timeout_s=timeout_s) as response:
             return Answered(response.status_code, response.headers, _read(response))
 
     def tell(self, url: str, *, headers: dict[str, str], body: bytes, timeout_s: float) -> Told:
         """Post and read only how the answer begins, whatever it says then. Raises as `post` does."""
-        with self._exchange("POST", url, headers=headers, body=body, timeout_s=timeout_s) as response:
+        with self._exchange("POST", Request(url, headers, body), timeout_s=timeout_s) as response:
             return Told(response.status_code, response.headers)
 
     @contextmanager
     def _exchange(
-        self, method: str, url: str, *, headers: dict[str, str], body: bytes, timeout_s: float, ip: str | None = None
+        self,
+        method: str,
+        request: Request,
+        *,
+        timeout_s: float,
+        ip: str | None = None,
+        before: Before | None = None,
     ) -> Iterator[httpx.Response]:
         client = self._client()
-        self._local.deadline.set(timeout_s)
-        self._local.deadline.ip = ip
+        self._local.deadline.begin(timeout_s, ip=ip, before=before)
         timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
         try:
-            with client.stream(method, url, headers=headers, content=body, timeout=timeout) as response:
+            with client.stream(
+                method, request.url, headers=request.headers, content=request.body, timeout=timeout
+            ) as response:
                 yield response
         except httpx.TimeoutException as error:
             raise ProviderUnavailableError(f"no answer within {timeout_s:.1f} s; it may be overloaded") from error

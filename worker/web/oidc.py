@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from authlib.oauth2.client import OAuth2Client
 
 from worker.errors import ProviderError
-from worker.llm.transport import Answered, Transport
+from worker.llm.transport import Answered, Request, Transport
 from worker.llm.wires.reading import fields_of, parse_json
 from worker.sign_in import SignIn
 from worker.web import id_tokens
@@ -76,7 +76,7 @@ class Issuer:
         self._add_client(fields, headers)
         body = urlencode(fields | {"code_verifier": attempt.verifier}).encode()
         url = self._endpoint("token_endpoint")
-        answer = _asked(lambda: self._transport.post(url, headers=headers, body=body, timeout_s=ANSWER_S))
+        answer = _asked(lambda: self._transport.post(Request(url, headers, body), timeout_s=ANSWER_S))
         if answer.status in _REFUSALS:
             raise SignInRefusedError(f"the issuer refused the code with {answer.status}")
         return _object(answer)
