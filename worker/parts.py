@@ -17,7 +17,7 @@ from worker.investigation import decisions, messages
 from worker.investigation.budget import CHARS_PER_TOKEN, Bound
 from worker.investigation.decisions import Outcome, Rules
 from worker.investigation.endings import ending_of
-from worker.investigation.fence import fence
+from worker.investigation.fence import fence, nonce_for
 from worker.investigation.findings import render_findings
 from worker.investigation.messages import Draft, Scene
 from worker.investigation.planning import MAX_SUB_AGENTS, PLANNING_TOOLS, TRIAGE_TOOL, Staff, planning_tools
@@ -178,5 +178,5 @@ def _task(brief: Brief, nonce: str) -> str:
         "assignment",
         assignment=brief.assignment,
         window=messages.told(brief.assignment.window) if brief.assignment.window else None,
-        known=fence(known, nonce) if brief.starting_points else "",
+        known=fence(known, nonce_for(nonce, "assignment")) if brief.starting_points else "",
     )

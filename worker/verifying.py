@@ -12,6 +12,7 @@ from worker.domain.transcript import Agent, Claim
 from worker.errors import LeaseLostError, LimitReachedError, StepCancelledError, StorageUnavailableError, WorkerError
 from worker.investigation.budget import Stage
 from worker.investigation.conclusion import Material
+from worker.investigation.fence import nonce_for
 from worker.investigation.verification import (
     Grounds,
     build_verification_request,
@@ -60,7 +61,7 @@ def verify(services: Services, claim: Claim, found: Material) -> Verified:
     grounds = Grounds(found.event, found.window, known, found.text_of)
     others = tuple(other for other in agent.route.fallbacks if other.wire != OFFLINE)  # the analyst cannot verify
     route = agent.route.model_copy(update={"fallbacks": others})
-    request = build_verification_request(submission, grounds, nonce=agent.nonce, route=route)
+    request = build_verification_request(submission, grounds, nonce=nonce_for(agent.nonce, "verify"), route=route)
     next_ask = expect(services, claim, Purpose.VERIFY, route=route, request=request)
     bound = reserve(services, claim, next_ask)
     label = route.label

@@ -21,7 +21,7 @@ from worker.domain.transcript import JoinedAlert, News, ToolCall, Transcript, Tu
 from worker.investigation import loops
 from worker.investigation.budget import CHARS_PER_TOKEN, Bound, Stage, expected_tokens
 from worker.investigation.endings import REPORT, Ending
-from worker.investigation.fence import fence
+from worker.investigation.fence import fence, nonce_for
 from worker.investigation.planning import PLANNING_TOOLS
 from worker.investigation.prompts import prompt_version, render_prompt
 
@@ -41,7 +41,10 @@ JOINED_CHARS = 300
 
 @dataclass(frozen=True)
 class Scene:
-    """What the first messages tell: who is asked, the window, which sources there are, and what is the task."""
+    """What the first messages tell: who is asked, the window, which sources there are, and what is the task.
+
+    `nonce` is what the nonces of the agent's fences are made of; no model is told it.
+    """
 
     nonce: str
     window: TimeWindow
@@ -111,7 +114,7 @@ def note_before(draft: Draft, bound: Bound) -> str | None:
     transcript, tool = draft.transcript, draft.ending.tool.name
     said = []
     if transcript.news is not None and transcript.news.count:
-        said.append(_news(transcript.news, draft.scene.nonce))
+        said.append(_news(transcript.news, nonce_for(draft.scene.nonce, f"news {len(transcript.turns)}")))
     if transcript.resolved_at is not None:
         said += _unsaid(render_prompt("resolved", at=_moment(transcript.resolved_at)), transcript)
     for idle in loops.find_idle_tools(transcript):
@@ -155,12 +158,13 @@ def _incident(transcript: Transcript, scene: Scene) -> str:
     )
     event["started_at"] = _moment(transcript.started_at)
     payload = {"event": event, "window": told(scene.window), "sources": dict(scene.sources)}
-    return fence(json.dumps(payload, indent=1, ensure_ascii=False), scene.nonce)
+    return fence(json.dumps(payload, indent=1, ensure_ascii=False), nonce_for(scene.nonce, "incident"))
 
 
 def _turn_messages(turn: Turn, nonce: str) -> tuple[Message, ...]:
     note = (UserMessage(text=turn.note),) if turn.note else ()
-    return (*note, turn.message, *(_result(call, nonce) for call in turn.calls))
+    own = nonce_for(nonce, turn.turn_no)
+    return (*note, turn.message, *(_result(call, own) for call in turn.calls))
 
 
 def _result(call: ToolCall, nonce: str) -> ToolMessage:
