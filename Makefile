@@ -4,6 +4,7 @@
 # make chaos  the product under kills, outages and freezes (CHAOS_SEED="1 2 3" runs three schedules,
 #             CHAOS_OPTIONS=--orchestrated with leads and sub-agents)
 # make lock   the locked dependencies anew
+# make detectors the shipped detectors of secrets anew, from the locked kingfisher-secret-scanner
 # make prices the shipped list prices anew, from the locked genai-prices, as they hold today
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 DEMO_VENV ?= .venv-demo
 PROXY_VENV := .venv-litellm
 
-.PHONY: demo test check format lock bench bench-orchestrated bench-client footprint chaos prices clean
+.PHONY: demo test check format lock bench bench-orchestrated bench-client footprint chaos prices detectors clean
 
 $(BIN)/.dev: locks/dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -82,6 +83,10 @@ LOCK := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extr
 prices: $(BIN)/.dev
 	$(BIN)/python scripts/collect_prices.py "$$(date -u +%F)" > worker/llm/price_list.json.new
 	mv worker/llm/price_list.json.new worker/llm/price_list.json
+
+detectors: $(BIN)/.dev
+	$(BIN)/python -W ignore scripts/collect_detectors.py > worker/ops/detectors.json.new
+	mv worker/ops/detectors.json.new worker/ops/detectors.json
 
 lock: $(BIN)/.dev
 	$(BIN)/pip install --quiet pip-tools

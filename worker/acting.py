@@ -14,6 +14,7 @@ from worker.domain.transcript import Claim, ToolCall, Transcript
 from worker.errors import NotFoundError, StorageUnavailableError, ToolError, ToolInputError
 from worker.investigation.emptiness import is_empty
 from worker.ops import metrics
+from worker.reporting.inert import show_all
 from worker.services import Services
 from worker.steps import PATIENCE_S
 from worker.storage import agents, artifacts, evidence, investigations, sharing, transcripts
@@ -93,7 +94,7 @@ def _shared(call: ToolCall, result: ToolCall) -> ToolCall:
 
 
 def _store(services: Services, claim: Claim, call: ToolCall, output: ToolOutput) -> None:
-    whole = services.redactor.scrub(output.text)
+    whole = services.redactor.scrub(show_all(output.text))
     series = tuple(output.series)
     row_count = 0 if is_empty(whole) else output.row_count
     shown = replace(call, window=output.window, entities=output.entities, series=series, row_count=row_count)

@@ -14,6 +14,7 @@ from worker.errors import EventError, KeyTakenError, UserError
 from worker.intake.events import Offer
 from worker.intake.fingerprint import fingerprint
 from worker.ops import metrics
+from worker.reporting.inert import show_all_in
 from worker.services import Services
 from worker.settings import Settings
 from worker.storage import incidents
@@ -78,11 +79,13 @@ def _sealed(services: Services, event: IncidentEvent) -> IncidentEvent:
 
 
 def _scrubbed(services: Services, event: IncidentEvent) -> IncidentEvent:
-    """Give the event a start and take secrets out of it before anything is stored."""
-    fields = services.redactor.scrub_json(event.model_dump(mode="json"))
+    """Give the event a start, show what hides in it, and take secrets out of it before anything is stored."""
+    fields = services.redactor.scrub_json(show_all_in(event.model_dump(mode="json")))
     fields["started_at"] = fields["started_at"] or datetime.now(UTC).isoformat()
     try:
         return IncidentEvent.model_validate(fields)
     except ValidationError as error:
         names = ", ".join(sorted({str(e["loc"][0]) for e in error.errors()}))
-        raise EventError(f"{names}: does not fit once what looks like a secret is redacted; send it without") from None
+        raise EventError(
+            f"{names}: does not fit once secrets and hidden characters are written out; send it without"
+        ) from None

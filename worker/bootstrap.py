@@ -24,6 +24,7 @@ from worker.llm.fallback import FallbackModel
 from worker.llm.routing import Router
 from worker.llm.shared_gate import SharedGate
 from worker.ops.redaction import LEARNED, Redactor
+from worker.ops.salt import read_salt
 from worker.ops.tracing import Tracer, open_tracer
 from worker.reporting.destinations.configured import find_destinations
 from worker.services import Model, Services
@@ -66,7 +67,7 @@ def build_services(settings: Settings) -> Services:
 
 
 def _put_together(settings: Settings, database: Database, tracer: Tracer) -> Services:
-    redactor = Redactor(settings.secrets, learned=LEARNED)
+    redactor = build_redactor(settings)
     redis = _open_redis(settings)
     models = CurrentModels(settings, database, signal=Signal(redis), redactor=redactor)
     callers = Callers(redis, settings, learn=partial(redactor.learn, is_passing=True))
@@ -89,6 +90,12 @@ def _put_together(settings: Settings, database: Database, tracer: Tracer) -> Ser
         tracer=tracer,
         discovered=find_discovered(settings, models.latest),
     )
+
+
+def build_redactor(settings: Settings) -> Redactor:
+    """Return what hides secrets; where the database is a file of this machine, so is what makes placeholders ours."""
+    is_local = settings.database.startswith("sqlite")
+    return Redactor(settings.secrets, salt=read_salt(settings.rca_home) if is_local else b"", learned=LEARNED)
 
 
 def _open_redis(settings: Settings) -> Redis:

@@ -35,6 +35,9 @@ INVESTIGATIONS = _gauge("investigations", "Investigations by status, from the da
 SUB_AGENTS = _counter("sub_agents", "Sub-agents created.", "role")
 FINDINGS = _counter("findings", "Findings, by who made them.", "role", "by")  # model, code
 
+# Secrets
+WITHHELD = _counter("texts_withheld", "Parts of texts that could not be searched for secrets, and were left out.")
+
 # Steps
 STEPS = _counter("steps", "Steps that ended.", "step", "outcome")  # stored, lease_lost, or the reason of the error
 STEP_RETRIES = _counter("step_retries", "Steps put back to be tried again.", "step", "reason")

@@ -1,139 +1,107 @@
 """Takes secrets out of text before it is stored, shown or sent: the values we know, and what looks like one.
 
-Every expression is linear: bounded or single repetitions, no nested ones, each begun by a literal or a boundary.
+A text of any length is searched in parts whose borders no secret crosses. What cannot be searched is withheld.
 """
 
 import base64
 import hashlib
+import os
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from worker.ops import metrics
+from worker.ops.detectors import find_catalogued
 from worker.ops.learned import Learned
+from worker.ops.secret_blocks import encoded, find_kubernetes, find_private_keys
+from worker.ops.secret_names import find_named, is_secret_member
+from worker.ops.secret_patterns import PATTERNS
+from worker.ops.secret_spans import ANY, MAX_SECRET_CHARS, Detector, Span
 
 MIN_SECRET_CHARS = 6
 """A shorter known value is ignored: it would blank out ordinary words."""
-_TAG_CHARS = 4
-_PART_CHARS = 32_768
-"""Text is searched in parts cut at line ends, so that no single search holds the interpreter for long."""
+PART_CHARS = 4 * MAX_SECRET_CHARS
+"""Text is searched in parts, so that no single search holds the interpreter for long."""
+MAX_DEPTH = 100
+"""JSON that is nested deeper is withheld."""
+_TAG_BYTES = 4
 _BASE64_MARGIN = 2
-
-_VALUE = r"""[^\s"'`,;&|<>()\[\]{}\\]{4,4096}"""
-_NAMED = (
-    r"pass(?:word|wd|phrase|code)?|pwd|secret(?:[_-]?(?:key|access[_-]?key))?|(?:api|access|private|secret|auth|account|encryption)"
-    r"[_-]?key|token|(?:access|auth|refresh|id|session|bearer|client)[_-]?token|client[_-]?secret|credentials?"
-)
-_IS = r"\s{0,3}(?:=>|:=|[:=])\s{0,3}"
-_BODY = r"(?:[^-]|-(?!----)){0,20000}"
-_SCHEME = r"(?:(?:basic|bearer|token|digest|apikey|negotiate)\s{1,3})?"
-_HINTS = {
-    "pem": ("-----begin",),
-    "jwt": ("eyj",),
-    "anthropic": ("sk-ant-",),
-    "openrouter": ("sk-or-",),
-    "openai": ("sk-",),
-    "google": ("aiza", "ya29."),
-    "groq": ("gsk_",),
-    "xai": ("xai-",),
-    "huggingface": ("hf_",),
-    "github": ("gh", "github_pat_"),
-    "gitlab": ("gl",),
-    "slack": ("xox", "xapp-", "hooks.slack"),
-    "stripe": ("k_live_", "k_test_"),
-    "npm": ("npm_",),
-    "pypi": ("pypi-",),
-    "vault": ("hvs.", "hvb.", "hvr."),
-    "sendgrid": ("sg.",),
-    "aws_id": ("akia", "asia", "agpa", "aida", "aroa", "anpa", "anva", "a3t"),
-    "url": ("://",),
-    "header": ("authorization",),
-    "bearer": ("bearer",),
-    "cookie": ("cookie",),
-    "named": ("pass", "pwd", "secret", "key", "token", "credential"),
-    "aws": ("aws",),
-}
-"""By kind, what a text in lower case must hold at least one of: most texts hold none, and looking is cheap."""
-_ALL_HINTS = tuple(sorted({hint for hints in _HINTS.values() for hint in hints}))
-_PATTERNS: tuple[tuple[str, str], ...] = (
-    (
-        "pem",
-        rf"-----BEGIN (?P<kind>[A-Z0-9 ]{{0,40}}PRIVATE KEY(?: BLOCK)?)-----{_BODY}(?:-----END (?P=kind)-----)?",
-    ),
-    ("jwt", r"\beyJ[A-Za-z0-9_-]{8,4096}\.[A-Za-z0-9_-]{8,8192}(?:\.[A-Za-z0-9_-]{0,4096})?"),
-    ("anthropic", r"\bsk-ant-[A-Za-z0-9_-]{8,300}"),
-    ("openrouter", r"\bsk-or-[A-Za-z0-9_-]{8,300}"),
-    ("openai", r"\bsk-[A-Za-z0-9_-]{16,300}"),
-    ("google", r"\bAIza[A-Za-z0-9_-]{30,50}"),
-    ("google", r"\bya29\.[A-Za-z0-9_.-]{20,2000}"),
-    ("groq", r"\bgsk_[A-Za-z0-9]{20,200}"),
-    ("xai", r"\bxai-[A-Za-z0-9]{20,200}"),
-    ("huggingface", r"\bhf_[A-Za-z0-9]{20,100}"),
-    ("github", r"\b(?:gh[pousr]_[A-Za-z0-9]{20,300}|github_pat_[A-Za-z0-9_]{20,300})"),
-    ("gitlab", r"\bgl(?:pat|dt|rt|cbt|ptt|ft|soat|imt|agent)-[A-Za-z0-9_.-]{16,300}"),
-    ("slack", r"\bxox[abeoprs]-[A-Za-z0-9-]{8,300}|\bxapp-[A-Za-z0-9-]{8,300}"),
-    ("slack", r"\bhooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9/_-]{8,200}"),
-    ("stripe", r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{10,200}"),
-    ("npm", r"\bnpm_[A-Za-z0-9]{30,100}"),
-    ("pypi", r"\bpypi-[A-Za-z0-9_-]{30,500}"),
-    ("vault", r"\bhv[sbr]\.[A-Za-z0-9_-]{20,300}"),
-    ("sendgrid", r"\bSG\.[A-Za-z0-9_-]{16,64}\.[A-Za-z0-9_-]{16,128}"),
-    ("aws_id", r"\b(?:AKIA|ASIA|AGPA|AIDA|AROA|ANPA|ANVA|A3T[A-Z0-9])[A-Z0-9]{16}\b"),
-    ("url", r"(?P<keep>\b[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^\s:/@\"'<>]{0,200}:)[^\s/@\"'<>]{1,500}(?=@)"),
-    (
-        "header",
-        rf"(?i:(?P<keep>\b(?:proxy-)?authorization[\"']?\s{{0,3}}[:=]\s{{0,3}}[\"']?{_SCHEME}))[^\s\"',;<>]{{4,8192}}",
-    ),
-    ("bearer", r"(?i:(?P<keep>\bbearer\s{1,3}))[A-Za-z0-9._~+/=-]{8,8192}"),
-    ("cookie", r"(?i:(?P<keep>\b(?:set-)?cookie[\"']?\s{0,3}:\s{0,3}[\"']?))[^\r\n\"']{4,4096}"),
-    (
-        "named",
-        rf"(?i:(?P<keep>(?:^|\s)--?(?:{_NAMED})(?:\s{{1,3}}|=)[\"']?))(?!-|\[redacted:){_VALUE}",
-    ),
-    (
-        "named",
-        rf"(?i:(?P<keep>(?:{_NAMED})(?:\\?[\"'])?{_IS}))(?P<quote>\\?[\"'])(?!\[redacted:)(?:(?!(?P=quote)).){{4,4096}}",
-    ),
-    ("named", rf"(?i:(?P<keep>(?:{_NAMED}){_IS}))(?!\[redacted:){_VALUE}"),
-    (
-        "aws",
-        r"(?i:(?P<keep>aws.{0,20}secret.{0,20}?[\"'=:\s]))(?<![A-Za-z0-9/+])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])",
-    ),
-)
-_SECRET_NAME = re.compile(rf"(?i)(?:^|[._-]|(?<=[a-z]))(?:{_NAMED})$")
-_PLAIN_NUMBER = re.compile(r"\d{1,12}|true|false|null|none", re.IGNORECASE)
+_LINE_BREAK = re.compile(r"\\{1,15}[nrt]")
+_PLACEHOLDER = re.compile(r"\[redacted:\w{1,20}:[0-9a-f]{1,64}\]")
+_KDF = {"n": 2**14, "r": 8, "p": 1, "dklen": 32}
+"""About 40 ms a guess: what known secrets the key is made of cannot be guessed from a placeholder."""
 
 
-@dataclass(frozen=True)
-class _Rule:
-    pattern: re.Pattern[str]
-    replace: Callable[[re.Match[str]], str]
-    hints: frozenset[str]
+def _own_detectors() -> tuple[Detector, ...]:
+    own = (find_private_keys, find_kubernetes, *(pattern.find for pattern in PATTERNS), find_catalogued, find_named)
+    return (*own, encoded(lambda text: bool(find_spans(text, own))))
 
-    def apply(self, text: str) -> str:
-        return self.pattern.sub(self.replace, text)
+
+def find_spans(text: str, detectors: Iterable[Detector], known: Iterable[Span] = ()) -> list[Span]:
+    """Return what any of them finds, in order, apart from each other; of the same span the first one's kind counts."""
+    searched = _LINE_BREAK.sub(_as_break, text) if "\\" in text else text
+    lower = _lower(searched)
+    found = [*known, *(span for find in detectors for span in find(searched, lower))]
+    merged: list[Span] = []
+    for span in sorted(found, key=lambda s: (s.start, -s.end)):
+        if _PLACEHOLDER.fullmatch(text, span.start, span.end):
+            continue
+        if merged and span.start < merged[-1].end:
+            merged[-1] = _union(merged[-1], span)
+        else:
+            merged.append(span)
+    return merged
+
+
+def _as_break(escaped: re.Match[str]) -> str:
+    """Return a real line break of the same length: in JSON there are none, and names and values stand on lines."""
+    return "\n".rjust(len(escaped[0]))
+
+
+def _union(one: Span, other: Span) -> Span:
+    """Name a secret by its look where its look is all of it: it is then called the same wherever it stands."""
+    is_same = (one.start, one.end) == (other.start, other.end)
+    kind = other.kind if is_same and one.kind == ANY else one.kind
+    return Span(min(one.begin, other.begin), one.start, max(one.end, other.end), kind)
+
+
+def _lower(text: str) -> str:
+    """Return the text in lower case, each character where it was."""
+    lower = text.lower()
+    return lower if len(lower) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
 
 class Redactor:
-    """Replaces secrets with `[redacted:KIND:abcd]`.
+    """Replaces secrets with `[redacted:KIND:abcd1234]`.
 
-    The four characters are a keyed hash of the secret: equal secrets stay equal, in every process with the
-    same settings, and a reader cannot test guesses without the key.
+    The digits are a keyed hash of the secret: equal secrets stay equal, in every process with the same secrets and
+    salt, and a reader cannot test guesses without the key. Knowing no secret and no salt, the key is random.
     """
 
     def __init__(
-        self, known_secrets: Iterable[str] = (), *, key: bytes | None = None, learned: Learned | None = None
+        self,
+        known_secrets: Iterable[str] = (),
+        *,
+        key: bytes | None = None,
+        salt: bytes = b"",
+        learned: Learned | None = None,
+        detectors: Sequence[Detector] | None = None,
     ) -> None:
         known = sorted({s for s in known_secrets if len(s) >= MIN_SECRET_CHARS}, key=lambda s: (-len(s), s))
-        self._key = key or hashlib.sha256("\0".join(["redaction", *known]).encode()).digest()
-        self._originals = {form: s for s in known for form in _forms(s)}
-        spelled = sorted(self._originals, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, spelled))) if spelled else None
+        self._given_key, self._material = key, ("\0".join(known).encode(errors="surrogatepass"), salt)
+        self._known = Learned(_forms)
+        self._known.add(known, is_passing=False)
         self._learned = learned or Learned(_forms)
-        self._rules = tuple(
-            _Rule(re.compile(p, re.MULTILINE), self._replacer(kind), frozenset(_HINTS[kind])) for kind, p in _PATTERNS
-        )
+        self._detectors = tuple(detectors or _own_detectors())
+
+    @cached_property
+    def _key(self) -> bytes:
+        secrets, salt = self._material
+        if self._given_key or not (secrets or salt):
+            return self._given_key or os.urandom(32)
+        return hashlib.scrypt(secrets, salt=b"redaction" + salt, **_KDF)
 
     def learn(self, secrets: Iterable[str], *, is_passing: bool = False) -> None:
         """Know these secrets from now on too; passing ones until many others have come after them."""
@@ -141,72 +109,146 @@ class Redactor:
 
     def scrub(self, text: str) -> str:
         """Return the text without its secrets."""
-        if self._known is not None:
-            text = self._known.sub(lambda m: self._placeholder("known", self._originals[m[0]]), text)
-        for form, secret in self._learned.forms:
-            if form in text:
-                text = text.replace(form, self._placeholder("known", secret))
-        if "-----BEGIN" in text:  # the one kind of secret that spans lines
-            text = self._rules[0].apply(text)
-        return self._scrub_part(text) if len(text) <= _PART_CHARS else "".join(map(self._scrub_part, _parts(text)))
+        stream = self.stream()
+        return stream.feed(text) + stream.close()
 
-    def _scrub_part(self, part: str) -> str:
-        lower = part.lower()
-        found = [hint for hint in _ALL_HINTS if hint in lower]
-        if not found:
-            return part
-        for rule in self._rules:
-            if not rule.hints.isdisjoint(found):
-                part = rule.apply(part)
-        return part
+    def stream(self) -> "RedactedStream":
+        """Return what takes secrets out of a text that comes in pieces, wherever those begin and end."""
+        return RedactedStream(self._find, self._replace)
 
     def scrub_json(self, value: Any) -> Any:
         """Return a JSON value scrubbed: every string in it, and whole values under names such as `password`."""
+        return self._scrub_value(value, MAX_DEPTH)
+
+    def _scrub_value(self, value: Any, depth: int) -> Any:
         if isinstance(value, str):
             return self.scrub(value)
-        if isinstance(value, dict):
-            return {self._scrub_key(k): self._scrub_named(k, v) for k, v in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self.scrub_json(item) for item in value]
-        return value
+        if not isinstance(value, (dict, list, tuple)):
+            return value
+        if not depth:
+            return _withheld("it is nested too deep")
+        if not isinstance(value, dict):
+            return [self._scrub_value(item, depth - 1) for item in value]
+        is_manifest = value.get("kind") == "Secret"
+        names = ((_named(value, key, is_manifest=is_manifest), key) for key in value)
+        return {self._scrub_key(key): self._scrub_named(name, value[key], depth - 1) for name, key in names}
 
     def _scrub_key(self, key: Any) -> Any:
         return self.scrub(key) if isinstance(key, str) else key
 
-    def _scrub_named(self, name: Any, value: Any) -> Any:
-        is_secret = isinstance(name, str) and isinstance(value, str) and _SECRET_NAME.search(name)
-        if not is_secret or not value or value.startswith("[redacted:") or _PLAIN_NUMBER.fullmatch(value):
-            return self.scrub_json(value)
-        return self._placeholder("named", value)
+    def _scrub_named(self, name: Any, value: Any, depth: int) -> Any:
+        """Hide a value under a secret's name whole; of what is nested there, every text."""
+        if isinstance(value, dict) and name is _EVERYTHING:
+            return {self._scrub_key(k): self._scrub_named(_EVERYTHING, v, depth) for k, v in value.items()}
+        if isinstance(value, list) and depth:
+            return [self._scrub_named(name, item, depth - 1) for item in value]
+        if not isinstance(value, str) or not value or _PLACEHOLDER.fullmatch(value):
+            return self._scrub_value(value, depth)
+        if name is _EVERYTHING or (isinstance(name, str) and is_secret_member(name, value)):
+            return self._placeholder(*self._kind_of(value))
+        return self.scrub(value)
 
-    def _replacer(self, kind: str) -> Callable[[re.Match[str]], str]:
-        def replace(match: re.Match[str]) -> str:
-            groups = match.groupdict()
-            kept = (groups.get("keep") or "") + (groups.get("quote") or "")
-            secret = match[0][len(kept) :]
-            if _PLAIN_NUMBER.fullmatch(secret) or secret.startswith("[redacted:"):
-                return match[0]  # `tokens: 1200` is a count, and what is redacted is redacted
-            return kept + self._placeholder(kind, secret)
+    def _kind_of(self, secret: str) -> tuple[str, str]:
+        """Return kind and text of a secret that stands alone, as they are where it stands in a text."""
+        spans = self._find(secret)
+        if [(s.start, s.end) for s in spans] != [(0, len(secret))]:
+            return ANY, secret
+        return spans[0].kind, dict(self._spelled()).get(secret, secret)
 
-        return replace
+    def _find(self, text: str) -> list[Span]:
+        return find_spans(text, self._detectors, self._find_known(text))
+
+    def _find_known(self, text: str) -> Iterator[Span]:
+        for form, _ in self._spelled():
+            at = text.find(form)
+            while at >= 0:
+                yield Span(at, at, at + len(form), "known")
+                at = text.find(form, at + len(form))
+
+    def _spelled(self) -> tuple[tuple[str, str], ...]:
+        """Return each spelling of a known secret with the secret."""
+        return self._known.forms + self._learned.forms
+
+    def _replace(self, text: str, spans: Iterable[Span]) -> str:
+        pieces, at, originals = [], 0, dict(self._spelled())
+        for span in spans:
+            secret = text[span.start : span.end]
+            pieces += [text[at : span.start], self._placeholder(span.kind, originals.get(secret, secret))]
+            at = span.end
+        return "".join([*pieces, text[at:]])
 
     def _placeholder(self, kind: str, secret: str) -> str:
-        tag = hashlib.blake2b(secret.encode(errors="surrogatepass"), key=self._key, digest_size=8).hexdigest()[
-            :_TAG_CHARS
-        ]
-        return f"[redacted:{kind}:{tag}]"
+        raw = secret.encode(errors="surrogatepass")
+        return f"[redacted:{kind}:{hashlib.blake2b(raw, key=self._key, digest_size=_TAG_BYTES).hexdigest()}]"
 
 
-def _parts(text: str) -> Iterator[str]:
-    """Cut a text at line ends into parts that are not much longer than `_PART_CHARS`."""
-    start = 0
-    while len(text) - start > _PART_CHARS:
-        end = text.find("\n", start + _PART_CHARS) + 1
-        if not end:
-            break
-        yield text[start:end]
-        start = end
-    yield text[start:]
+class RedactedStream:
+    """Takes secrets out of a text that comes in pieces; never holds back more than one part of it."""
+
+    def __init__(self, find: Callable[[str], list[Span]], replace: Callable[[str, Iterable[Span]], str]) -> None:
+        self._find, self._replace = find, replace
+        self._held = ""
+
+    def feed(self, piece: str) -> str:
+        """Take the next piece; return what is free of secrets by now, which may be nothing."""
+        text, at, said = self._held + piece, 0, []
+        while len(text) - at > PART_CHARS:
+            part = text[at : at + PART_CHARS]
+            clean, taken = self._cleaned(part, _border(part))
+            said.append(clean)
+            at += taken
+        self._held = text[at:]
+        return "".join(said)
+
+    def close(self) -> str:
+        """Return the rest."""
+        rest, self._held = self._held, ""
+        return self._cleaned(rest, len(rest))[0] if rest else ""
+
+    def _cleaned(self, part: str, border: int) -> tuple[str, int]:
+        """Return the part without secrets up to the border, or to the secret that crosses it, and where that is."""
+        try:
+            spans = self._find(part)
+            border = _before_secrets(spans, border)
+            return self._replace(part[:border], _up_to(spans, border)), border
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a detector, the text must not get through
+            metrics.WITHHELD.inc()
+            return _withheld(f"{type(error).__name__} while it was searched for secrets, {border} characters"), border
+
+
+def _border(part: str) -> int:
+    """Return where to part the text: at the end of a line, else of a word, far enough from the end of the part."""
+    most = len(part) - MAX_SECRET_CHARS
+    return next((at + 1 for at in (part.rfind(c, most // 2, most) for c in "\n ,") if at >= 0), most)
+
+
+def _before_secrets(spans: list[Span], border: int) -> int:
+    """Return the border, or where the first secret begins that would cross it. One that fills all is parted."""
+    place, last = border, -1
+    while place != last:
+        last = place
+        for span in reversed(spans):
+            place = span.begin if span.begin < place < span.end else place
+    return place or border
+
+
+def _up_to(spans: list[Span], border: int) -> list[Span]:
+    return [span._replace(end=min(span.end, border)) for span in spans if span.start < border]
+
+
+def _withheld(reason: str) -> str:
+    return f"[withheld: {reason}]"
+
+
+_EVERYTHING = object()
+"""The name of what is secret whatever it is called."""
+
+
+def _named(value: dict[Any, Any], key: Any, *, is_manifest: bool) -> Any:
+    """Return the name that tells of a member: its key, `name` beside `value`, or that all below is secret."""
+    if is_manifest and key in {"data", "stringData"}:
+        return _EVERYTHING
+    return value.get("name", key) if key == "value" else key
 
 
 def _forms(secret: str) -> set[str]:

@@ -20,7 +20,7 @@ from worker.storage import investigations
 from worker.storage.incidents import Accepted
 from worker.web.door import Door
 
-GROWS_WHEN_REDACTED = "x" * 480 + " token=abcdef"
+GROWS_WHEN_REDACTED = "x" * 480 + " password=abcdef"
 """Fits as it is; what stands for the secret is longer than it."""
 
 
