@@ -169,8 +169,8 @@ class Redactor:
         """Return each spelling of a known secret with the secret."""
         return self._known.forms + self._learned.forms
 
-    def _replace(self, text: str, spans: Iterable[Span]) -> str:
-        pieces, at, originals = [], 0, dict(self._spelled())
+    def _replace(self, text: str, spans: Sequence[Span]) -> str:
+        pieces, at, originals = [], 0, dict(self._spelled()) if spans else {}
         for span in spans:
             secret = text[span.start : span.end]
             pieces += [text[at : span.start], self._placeholder(span.kind, originals.get(secret, secret))]
@@ -185,7 +185,7 @@ class Redactor:
 class RedactedStream:
     """Takes secrets out of a text that comes in pieces; never holds back more than one part of it."""
 
-    def __init__(self, find: Callable[[str], list[Span]], replace: Callable[[str, Iterable[Span]], str]) -> None:
+    def __init__(self, find: Callable[[str], list[Span]], replace: Callable[[str, Sequence[Span]], str]) -> None:
         self._find, self._replace = find, replace
         self._held = ""
 
