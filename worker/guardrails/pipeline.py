@@ -1,17 +1,17 @@
 """The order of the guardrail's layers; the first final decision stands, and what none decides goes to the judge."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from worker.errors import ToolDeniedError
 from worker.guardrails import rules
 from worker.guardrails.decision import CommandCall, Decision, DecisionVerdict
 from worker.guardrails.policy import Policy
 from worker.guardrails.rules import UnprovenError
-from worker.guardrails.shell import Simple
+from worker.guardrails.shell import Pipeline
 from worker.guardrails.signatures import find_harm
-from worker.guardrails.table import CommandClass, builtin_table
+from worker.guardrails.table import CommandClass
 
-__all__ = ["LAYERS", "CommandCall", "Decision", "DecisionVerdict", "decide"]
+__all__ = ["LAYERS", "CommandCall", "Decision", "DecisionVerdict", "decide", "run_layers"]
 
 Layer = Callable[[CommandCall, Policy], Decision]
 
@@ -43,10 +43,10 @@ def operator_deny(call: CommandCall, policy: Policy) -> Decision:
     return Decision(DecisionVerdict.UNDECIDED, "operator_deny", "not denied")
 
 
-def prove_read_only(call: CommandCall, _: Policy) -> Decision:
+def prove_read_only(call: CommandCall, policy: Policy) -> Decision:
     """Allow what the table of programs proves to change nothing and to show no secret."""
     try:
-        command_class = rules.class_of_script(call.script, builtin_table())
+        command_class = rules.class_of_script(call.script, policy.table)
     except UnprovenError as error:
         return Decision(DecisionVerdict.UNDECIDED, "rules", str(error))
     if command_class is CommandClass.READ:
@@ -55,22 +55,21 @@ def prove_read_only(call: CommandCall, _: Policy) -> Decision:
 
 
 def operator_allow(call: CommandCall, policy: Policy) -> Decision:
-    """Allow a script of which every command is static and either proven or allowed by the operator."""
+    """Allow a script of which every pipeline is static and either proven or allowed by the operator, part by part."""
     script = call.script
-    members = [command for pipeline in script.pipelines for command in pipeline.members]
-    if policy.allow and script.is_static and all(policy.allows(c) or _is_proven(c) for c in members):
+    if policy.allow and script.is_static and all(_is_allowed(p, policy) for p in script.pipelines):
         return Decision(DecisionVerdict.ALLOW, "operator_allow", "allowed by the operator")
     return Decision(DecisionVerdict.UNDECIDED, "operator_allow", "not allowed")
 
 
-def deny_known_change(call: CommandCall, _: Policy) -> Decision:
+def deny_known_change(call: CommandCall, policy: Policy) -> Decision:
     """Deny what the table knows to write or to show secrets: no judge can be misled about it."""
     for command in call.script.commands:
-        harm = rules.known_harm(command, builtin_table())
+        harm = rules.known_harm(command, policy.table)
         if harm:
             does = "changes state" if harm is CommandClass.WRITE else "shows secrets"
             return Decision(DecisionVerdict.DENY, "rules", f"{' '.join(command.texts[:3])[:60]!r} {does}")
-    return Decision(DecisionVerdict.UNDECIDED, "rules", _open_question(call))
+    return Decision(DecisionVerdict.UNDECIDED, "rules", _open_question(call, policy))
 
 
 LAYERS: tuple[Layer, ...] = (
@@ -83,25 +82,41 @@ LAYERS: tuple[Layer, ...] = (
 )
 
 
+UNDECIDED = Decision(DecisionVerdict.UNDECIDED, "rules", "no layer decided")
+
+
 def decide(command: str, *, policy: Policy) -> Decision:
     """Return the first layer's decision; UNDECIDED, with what is not proven, goes to the judge."""
-    call = CommandCall(command)
-    decisions = (layer(call, policy) for layer in LAYERS)
-    final = next((d for d in decisions if d.is_final), None)
-    return final or Decision(DecisionVerdict.UNDECIDED, "rules", _open_question(call))
+    decision = UNDECIDED
+    for decision in run_layers(CommandCall(command), policy):
+        if decision.is_final:
+            break
+    return decision
 
 
-def _is_proven(command: Simple) -> bool:
+def run_layers(call: CommandCall, policy: Policy) -> Iterator[Decision]:
+    """Yield what each layer says, in their order; after a parse that failed there is nothing to be asked."""
+    for layer in LAYERS:
+        decision = layer(call, policy)
+        yield decision
+        if decision.layer == "parse" and decision.is_final:
+            return
+
+
+def _is_allowed(pipeline: Pipeline, policy: Policy) -> bool:
+    """Say whether the operator allows each command of a pipeline, or it is proven where it stands."""
+    if all(policy.allows(command) for command in pipeline.members):
+        return True
     try:
-        return rules.class_of(command, builtin_table()) is CommandClass.READ
+        return rules.class_of(pipeline, policy.table, spared=policy.allows) is CommandClass.READ
     except UnprovenError:
         return False
 
 
-def _open_question(call: CommandCall) -> str:
+def _open_question(call: CommandCall, policy: Policy) -> str:
     """Say what could not be proven."""
     try:
-        rules.class_of_script(call.script, builtin_table())
+        rules.class_of_script(call.script, policy.table)
     except UnprovenError as error:
         return str(error)
     return "not proven read-only"

@@ -1,80 +1,104 @@
-"""The operator's own rules: commands denied whatever else says yes, and commands allowed without a judge.
+"""The operator's own word: commands denied whatever else says yes, commands allowed without a judge, more programs.
 
-The file is YAML: `deny:` and `allow:`, lists of patterns over one simple command as it is spelled after quote removal
-(`kubectl rollout status *`). `*` and `?` match as in a shell; a pattern matches the whole command.
+The policy is YAML: `deny:` and `allow:`, lists of patterns over one simple command as it is spelled after quote removal
+(`kubectl rollout status *`), and `paths:`, which gives the same for investigations of a `user_path` and of those below
+it. `*` and `?` match as in a shell; a pattern matches the whole command. What is denied anywhere above stays denied.
 """
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from fnmatch import translate
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
+from worker.errors import ConfigError
+from worker.guardrails.files import read_file
 from worker.guardrails.shell import Script, Simple
+from worker.guardrails.table import Table, builtin_table, table_with
 
-_Pattern = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 MAX_STARS = 4
 """More in one pattern would make matching slow."""
 
 
-class _PolicyFile(BaseModel):
+def _few_stars(text: str) -> str:
+    if text.count("*") > MAX_STARS:
+        raise ValueError(f"more than {MAX_STARS} stars in {text!r}")
+    return text
+
+
+_Pattern = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), AfterValidator(_few_stars)
+]
+_Path = Annotated[str, StringConstraints(pattern=r"^[^/\s]+(/[^/\s]+)*$")]
+
+
+class _Rules(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     deny: tuple[_Pattern, ...] = ()
     allow: tuple[_Pattern, ...] = ()
 
 
+class _PolicyFile(_Rules):
+    paths: dict[_Path, _Rules] = {}
+
+
 @dataclass(frozen=True)
 class Policy:
-    """The operator's policy; `fault` says why it could not be read, and then every command is denied.
+    """What holds for one `user_path`; `fault` says why a file could not be read, and then every command is denied.
 
-    `version` is a hash of the file, part of the key under which a judge's verdict is kept.
+    `version` is a hash of the operator's files, part of the key under which a judge's verdict is kept.
+    `paths` are the rules for paths below.
     """
 
-    deny: tuple[re.Pattern[str], ...] = ()
-    allow: tuple[re.Pattern[str], ...] = ()
+    deny: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
     fault: str | None = None
     version: str = "none"
-    sources: dict[re.Pattern[str], str] = field(default_factory=dict, compare=False)
+    table: Table = field(default_factory=builtin_table, repr=False)
+    paths: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
+
+    def for_path(self, user_path: str) -> "Policy":
+        """Return the policy for one `user_path`: what stands above it, and what it has of its own."""
+        met = [rules for path, rules in self.paths.items() if _is_below(user_path, path)]
+        deny = (*self.deny, *(pattern for rules in met for pattern in rules[0]))
+        allow = (*self.allow, *(pattern for rules in met for pattern in rules[1]))
+        return replace(self, deny=deny, allow=allow, paths={}) if met else self
 
     def denies(self, script: Script) -> str | None:
         """Return the pattern that any command of the script matches, at whatever depth, or None."""
         spellings = [_plain(command) for command in script.commands] + [script.text, script.normalised]
-        return next((self.sources[p] for p in self.deny if any(p.fullmatch(s) for s in spellings)), None)
+        return next((p for p in self.deny if any(_compiled(p).fullmatch(s) for s in spellings)), None)
 
-    def allows(self, command: Simple) -> bool:
-        return any(pattern.fullmatch(_plain(command)) for pattern in self.allow)
+    def allows(self, command: Simple) -> str | None:
+        """Return the pattern that allows one command, or None."""
+        return next((p for p in self.allow if _compiled(p).fullmatch(_plain(command))), None)
 
 
-def load_policy(file: Path | None) -> Policy:
-    """Read the policy; no file is an empty policy, a bad one is a policy with a fault."""
-    if file is None:
-        return Policy()
+def load_policy(file: Path | None, rules_dir: Path | None = None) -> Policy:
+    """Read the operator's policy and rule files; none is an empty policy, a bad one is a policy with a fault."""
     try:
-        text = file.read_text(encoding="utf-8")
-        return _compiled(_PolicyFile.model_validate(yaml.safe_load(text)), version=_hash(text))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError, ValueError) as error:
-        return Policy(fault=f"the operator's policy cannot be read ({type(error).__name__})", version="unreadable")
+        table = table_with(rules_dir)
+        read, text = read_file(file, _PolicyFile) if file else (_PolicyFile(), "")
+    except ConfigError as error:
+        return Policy(fault=f"the operator's rules cannot be read ({error})", version="unreadable")
+    version = _hash(text + table.model_dump_json(exclude_defaults=True)) if file or rules_dir else "none"
+    paths = {path: (rules.deny, rules.allow) for path, rules in read.paths.items()}
+    return Policy(deny=read.deny, allow=read.allow, version=version, table=table, paths=paths)
 
 
-def _compiled(read: _PolicyFile, *, version: str) -> Policy:
-    sources = {_pattern(text): text for text in (*read.deny, *read.allow)}
-    return Policy(
-        deny=tuple(_pattern(text) for text in read.deny),
-        allow=tuple(_pattern(text) for text in read.allow),
-        version=version,
-        sources=sources,
-    )
+def _is_below(user_path: str, path: str) -> bool:
+    return user_path == path or user_path.startswith(f"{path}/")
 
 
-def _pattern(text: str) -> re.Pattern[str]:
-    if text.count("*") > MAX_STARS:
-        raise ValueError(f"more than {MAX_STARS} stars in {text!r}")
-    return re.compile(translate(text))
+@lru_cache(maxsize=4096)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(translate(pattern))
 
 
 def _plain(command: Simple) -> str:

@@ -18,6 +18,10 @@ _AWK_FORBIDDEN = re.compile(
 )
 _AWK_MAX_CHARS = 500
 
+_AWK_BRACKETS = re.compile(r"\([^()\"/\\\n#]*\)")
+"""Innermost brackets without quotes, slashes, comments: a `>` in them compares, wherever they stand."""
+
+_YQ_FORBIDDEN = re.compile(r"load|env|eval|system|filename|split_doc|input|\$ENV|import|include", re.IGNORECASE)
 _JQ_FORBIDDEN = re.compile(r"\b(import|include|env|input_filename|modulemeta|get_search_list|\$__\w+)\b|\$ENV")
 
 
@@ -27,16 +31,26 @@ def is_read_only_sed(script: str) -> bool:
 
 
 def is_read_only_awk(program: str) -> bool:
-    """No pipe, no call that runs or opens anything, and `>` only before the first brace.
+    """No pipe, no call that runs or opens anything, and `>` only before the first brace or in brackets.
 
     Statements stand in braces only, so a `>` before the first brace compares and cannot redirect; `>=` never does.
+    Between a `(` and its `)` a `>` compares too; nothing in there may begin or end a string, an expression or a comment,
+    so that if the `>` is code, the brackets are.
     """
     if len(program) > _AWK_MAX_CHARS or program.startswith("-") or _AWK_FORBIDDEN.search(program):
         return False
     _, _, statements = program.partition("{")
+    shorter = _AWK_BRACKETS.sub("", statements)
+    while shorter != statements:
+        statements, shorter = shorter, _AWK_BRACKETS.sub("", shorter)
     return ">" not in statements.replace(">=", "")
 
 
 def is_read_only_jq(program: str) -> bool:
     """No modules (they are files) and no environment; jq cannot write or run."""
     return not program.startswith("-") and not _JQ_FORBIDDEN.search(program)
+
+
+def is_read_only_yq(program: str) -> bool:
+    """No file, no environment, nothing evaluated, in either of the two programs of this name; never in place."""
+    return not program.startswith("-") and not _YQ_FORBIDDEN.search(program)

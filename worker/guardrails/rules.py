@@ -1,11 +1,11 @@
 """Proves a command read-only by the table of programs, or says which part is not in it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from worker.guardrails import kinds
-from worker.guardrails.shell import Script, Simple
+from worker.guardrails.shell import Pipeline, Script, Simple
 from worker.guardrails.table import CommandClass, Rule, Style, Table
 from worker.guardrails.words import Word
 
@@ -23,6 +23,7 @@ class _Reading:
 
     rule: Rule
     words: list[Word]
+    hosts: tuple[str, ...] = ()
     given: set[str] = field(default_factory=set)
     operands: list[Word] = field(default_factory=list)
 
@@ -31,28 +32,63 @@ class _Reading:
             raise UnprovenError(f"{option} lacks its value")
         return self.words.pop(0)
 
+    def check(self, name: str, word: Word, kind: str) -> None:
+        if not kinds.fits(word, kind, self.hosts):
+            raise UnprovenError(f"{name} {word.text[:60]!r} is not a proven {kind}")
+
 
 def class_of_script(script: Script, table: Table) -> CommandClass:
     """Return READ if every command of the script is in the table as such. Raises `UnprovenError` otherwise."""
     if not script.is_static:
         raise UnprovenError(script.unknowns[0])
-    classes = [class_of(command, table) for pipeline in script.pipelines for command in pipeline.members]
+    classes = [class_of(pipeline, table) for pipeline in script.pipelines]
     return next((c for c in classes if c is not CommandClass.READ), CommandClass.READ)
 
 
-def class_of(command: Simple, table: Table) -> CommandClass:
-    """Return the class of one command. Raises `UnprovenError` where any word of it is not in the table."""
+def class_of(
+    pipeline: Pipeline, table: Table, *, spared: Callable[[Simple], object] = lambda _: False
+) -> CommandClass:
+    """Return the class of a pipeline. Raises `UnprovenError` where any word of it is not in the table.
+
+    A command that is `spared` is not looked at; what stands behind it still is, and what it may be sent.
+    """
+    found = CommandClass.READ
+    for position, command in enumerate(pipeline.members):
+        if not spared(command):
+            rule = rule_of(command, table)
+            if rule.no_input and position and not _has_no_input(pipeline, position):
+                raise UnprovenError(f"what is piped into {command.texts[0]} would be sent away")
+            found = found if rule.command_class is CommandClass.READ else rule.command_class
+    return found
+
+
+def rule_of(command: Simple, table: Table) -> Rule:
+    """Return the rule that one command fits. Raises `UnprovenError` where any word of it is not in the table."""
     if command.assignments or not all(redirect.is_harmless for redirect in command.redirects):
         raise UnprovenError("an assignment or a redirection")
     if not command.words:
         raise UnprovenError("no program")
-    rule = _program(command.words[0], table)
-    reading = _Reading(rule, list(command.words[1:]))
+    reading = _Reading(_program(command.words[0], table), list(command.words[1:]), table.hosts)
     _read_words(reading)
     _check_operands(reading)
-    if reading.rule.needs and not reading.given & set(reading.rule.needs.split()):
-        raise UnprovenError(f"{command.texts[0]} without one of {reading.rule.needs}")
-    return reading.rule.command_class
+    _check_company(reading, command.texts[0])
+    return reading.rule
+
+
+def _has_no_input(pipeline: Pipeline, position: int) -> bool:
+    """Say whether nothing is piped in: `</dev/null`, or an `echo` of nothing at the pipeline's begin."""
+    before = pipeline.members[position - 1]
+    is_empty_echo = position == 1 and before.texts in {("echo",), ("echo", ""), ("echo", "-n"), ("true",)}
+    return is_empty_echo or any(redirect.descriptor == 0 for redirect in pipeline.members[position].redirects)
+
+
+def _check_company(reading: _Reading, program: str) -> None:
+    """See that options which must be given are given."""
+    needed = [reading.rule.needs] if reading.rule.needs else []
+    needed += [others for option, others in reading.rule.requires.items() if option in reading.given]
+    for options in needed:
+        if not reading.given & set(options.split()):
+            raise UnprovenError(f"{program} without one of {options}")
 
 
 def known_harm(command: Simple, table: Table) -> CommandClass | None:
@@ -80,7 +116,9 @@ def _program(word: Word, table: Table) -> Rule:
 def _read_words(reading: _Reading) -> None:
     while reading.words:
         word = reading.words.pop(0)
-        if word.is_static and word.text == "--":
+        if reading.rule.style is Style.LITERAL:
+            reading.operands.append(word)
+        elif word.is_static and word.text == "--":
             reading.operands += reading.words
             reading.words = []
         elif word.is_static and word.text.startswith("-") and word.text != "-":
@@ -117,14 +155,14 @@ def _read_long(reading: _Reading, text: str) -> None:
     if not equals and (name in rule.flag_set or name in rule.optional_set):
         pass
     elif equals and name in rule.optional_set:
-        _check(name, Word(value), rule.value_kinds.get(name, "plain"))
+        reading.check(name, Word(value), rule.value_kinds.get(name, "plain"))
     elif equals and name in rule.flag_set and value in {"true", "false"}:
         pass
     elif name in rule.value_kinds:
-        _check(name, Word(value) if equals else reading.take(name), rule.value_kinds[name])
+        reading.check(name, Word(value) if equals else reading.take(name), rule.value_kinds[name])
     elif name in rule.pair_set and not equals:
         for _ in range(2):
-            _check(name, reading.take(name), "text")
+            reading.check(name, reading.take(name), "text")
     else:
         raise UnprovenError(f"the rules do not know the option {name[:60]}")
     reading.given.add(name)
@@ -140,10 +178,10 @@ def _read_bundle(reading: _Reading, text: str) -> None:
         reading.given.add(option)
         if option in reading.rule.value_kinds:
             value = Word(rest) if rest else reading.take(option)
-            _check(option, value, reading.rule.value_kinds[option])
+            reading.check(option, value, reading.rule.value_kinds[option])
             return
         if option in reading.rule.optional_set:
-            _check(option, Word(rest), "plain")
+            reading.check(option, Word(rest), "plain")
             return
         if option not in reading.rule.flag_set:
             raise UnprovenError(f"the rules do not know the option {option}")
@@ -159,7 +197,7 @@ def _check_operands(reading: _Reading) -> None:
     for word, kind in zip(reading.operands, _positions(expected), strict=False):
         if kind is None:
             raise UnprovenError(f"the rules do not expect {word.text[:60]}")
-        _check("operand", word, kind)
+        reading.check("operand", word, kind)
 
 
 def _positions(expected: list[str]) -> Iterator[str | None]:
@@ -171,7 +209,3 @@ def _positions(expected: list[str]) -> Iterator[str | None]:
     while True:
         yield None
 
-
-def _check(name: str, word: Word, kind: str) -> None:
-    if not kinds.fits(word, kind):
-        raise UnprovenError(f"{name} {word.text[:60]!r} is not a proven {kind}")

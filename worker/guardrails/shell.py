@@ -39,9 +39,11 @@ class Redirect:
 
     @property
     def is_harmless(self) -> bool:
-        """True for `/dev/null` and for joining stdout and stderr: nothing is written anywhere."""
-        if self.target is None or not self.target.is_static or self.descriptor not in {None, 1, 2}:
+        """True for `/dev/null` and for joining stdout and stderr: nothing is written anywhere, nothing read."""
+        if self.target is None or not self.target.is_static or self.descriptor not in {None, 0, 1, 2}:
             return False
+        if self.descriptor == 0:
+            return self.operator == "<" and self.target.text == "/dev/null"
         if self.operator == ">&" and _DUPLICATION.fullmatch(self.target.text):
             return True
         return self.operator in {">", ">>", "&>", "&>>", ">&"} and self.target.text == "/dev/null"

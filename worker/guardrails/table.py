@@ -1,17 +1,16 @@
 """The table of programs: what is written in `rules/*.yaml`, checked when it is loaded."""
 
-import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from worker.errors import ConfigError
 from worker.guardrails import kinds
+from worker.guardrails.files import read_file
 
 RULES_DIR = Path(__file__).parent / "rules"
 
@@ -26,6 +25,7 @@ class Style(StrEnum):
     GNU = "gnu"  # -a -b may be written -ab; --long=value
     WORDS = "words"  # find -name, openssl -in: one dash, never bundled
     GO = "go"  # like GNU, and -o=json is -o json
+    LITERAL = "literal"  # echo: a word that looks like an option is text
 
 
 class Rule(BaseModel):
@@ -34,7 +34,9 @@ class Rule(BaseModel):
     Lists of options are one string, blanks between. `takes` maps the kind of a value to the options that take one;
     `optional` are options whose value, if any, is attached (`--color=always`); `pairs` take two words.
     `operands` are kinds by position, the last with `*` for any number. Where an option of `instead_of_first` is
-    given, the first operand is not expected (`grep -e`). `needs` must hold one option that is given.
+    given, the first operand is not expected (`grep -e`). `needs` must hold one option that is given; `requires` says
+    the same of a single option (`curl --data-urlencode` without `-G` would post). `no_input`: what is piped into the
+    program would be sent away, so nothing may be.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -49,6 +51,8 @@ class Rule(BaseModel):
     operands: tuple[str, ...] = ()
     instead_of_first: str = ""
     needs: str = ""
+    requires: dict[str, str] = {}
+    no_input: bool = False
     alone: bool = Field(default=False, description="Whether it may stand without a subcommand.")
     everywhere: bool = Field(default=True, description="Whether its options also count after the subcommand.")
     commands: dict[str, "Rule"] = {}
@@ -83,17 +87,27 @@ class Rule(BaseModel):
         return {name: rule for names, rule in self.commands.items() for name in names.split()}
 
     def over(self, parent: "Rule") -> "Rule":
-        """Return this subcommand's rule, with the options of its program where those count after it too."""
+        """Return this subcommand's rule, with the options of its program where those count after it too.
+
+        What the subcommand says of an option itself stands.
+        """
         if not parent.everywhere:
             return self
-        takes = {kind: f"{parent.takes.get(kind, '')} {self.takes.get(kind, '')}" for kind in {*parent.takes}}
+        own = {option for options in self.takes.values() for option in options.split()}
+        takes = dict(self.takes)
+        for kind, options in parent.takes.items():
+            kept = " ".join(option for option in options.split() if option not in own)
+            takes[kind] = f"{takes.get(kind, '')} {kept}"
         joined = {
             "flags": f"{parent.flags} {self.flags}",
             "optional": f"{parent.optional} {self.optional}",
-            "takes": self.takes | takes,
+            "takes": takes,
             "style": parent.style,
         }
         return self.model_copy(update=joined)
+
+
+_Host = Annotated[str, StringConstraints(pattern=r"^(\*\.)?[a-z0-9][a-z0-9._-]*(:\d+)?$")]
 
 
 class Table(BaseModel):
@@ -102,7 +116,8 @@ class Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     about: str = ""
-    programs: dict[str, Rule]
+    hosts: tuple[_Host, ...] = Field(default=(), description="Hosts, `*.suffix` too, that may be asked over HTTP.")
+    programs: dict[str, Rule] = {}
 
     @cached_property
     def by_name(self) -> Mapping[str, Rule]:
@@ -123,26 +138,36 @@ def _fields(rule: Rule) -> dict[str, Any]:
     return {name: getattr(rule, name) for name in Rule.model_fields}
 
 
-def load_table(files: Iterable[Path]) -> Table:
-    """Read and join rule files. Raises `ConfigError` for one that does not fit or a program named twice."""
-    programs: dict[str, Rule] = {}
+def load_table(files: Iterable[Path], *, over: Table | None = None) -> Table:
+    """Read and join rule files, `over` a table that they add to.
+
+    Raises `ConfigError` for a file that does not fit or a program named twice: nobody's file may loosen what is there.
+    """
+    programs = dict(over.programs) if over else {}
+    known = {name for names in programs for name in names.split()}
+    hosts = list(over.hosts) if over else []
     for file in files:
-        for names, rule in _load_file(file).programs.items():
-            if set(names.split()) & {name for known in programs for name in known.split()}:
-                raise ConfigError(f"{file.name}: {names} is already in the table")
+        read, _ = read_file(file, Table)
+        for names, rule in read.programs.items():
+            if known & set(names.split()):
+                raise ConfigError(f"{file}: programs.{names}: is already in the table")
+            known |= set(names.split())
             programs[names] = rule
-    return Table(programs=programs)
-
-
-def _load_file(file: Path) -> Table:
-    try:
-        return Table.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-        first = re.split(r"\n(?=\S)", str(error))[-1][:500]
-        raise ConfigError(f"rule file {file.name}: {first}") from error
+        hosts += read.hosts
+    return Table(programs=programs, hosts=tuple(hosts))
 
 
 @lru_cache(maxsize=1)
 def builtin_table() -> Table:
     """Return the table that comes with the product, read once per process."""
     return load_table(sorted(RULES_DIR.glob("*.yaml")))
+
+
+def table_with(folder: Path | None) -> Table:
+    """Return the shipped table with the operator's rule files. Raises `ConfigError` for a folder without any."""
+    if folder is None:
+        return builtin_table()
+    files = sorted(folder.glob("*.yaml"))
+    if not files:
+        raise ConfigError(f"{folder}: holds no rule file (*.yaml)")
+    return load_table(files, over=builtin_table())

@@ -1,0 +1,131 @@
+"""Proves one statement for a database's own client to be one read of what the database says of itself.
+
+Not a parser of SQL but of a small part of it: whatever is not in it is not proven. Nothing can hide in what another
+server reads differently: comments, backslashes, dollars, double quotes and a second statement are refused as text.
+"""
+
+import re
+from collections.abc import Iterator
+
+MAX_CHARS = 1500
+_REFUSED = re.compile(r"--|/\*|[#$\\@`\"{}\x00\n]|;\s*\S")
+_TOKEN = re.compile(r"\s+|'[^']*'|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\.\*)*|\d+(?:\.\d+)?|::|[<>!]=|<>|\|\||[(),=<>+*/%\[\]-]", re.ASCII)
+
+_FUNCTIONS = frozenset(
+    """
+    count sum avg min max round floor ceil ceiling abs coalesce nullif greatest least now clock_timestamp age date_trunc
+    date_part extract to_char lower upper length left right substr substring trim concat concat_ws replace cast
+    string_agg array_agg pg_size_pretty pg_database_size pg_total_relation_size pg_relation_size pg_table_size
+    pg_indexes_size pg_blocking_pids pg_backend_pid pg_is_in_recovery pg_last_wal_receive_lsn pg_last_wal_replay_lsn
+    pg_current_wal_lsn pg_wal_lsn_diff pg_last_xact_replay_timestamp pg_postmaster_start_time version current_database
+    current_schema row_number rank lag lead if ifnull timestampdiff unix_timestamp from_unixtime sec_to_time database
+    format_bytes
+    """.split()  # noqa: SIM905 -- fifty words read better than fifty strings
+)
+_BEFORE_PAREN = frozenset("in any all exists and or not from join on where over filter by as when then else case using select distinct".split())  # noqa: SIM905
+_FORBIDDEN = frozenset(
+    """
+    into for with insert update delete merge create drop alter copy lock call do set execute prepare grant revoke truncate
+    vacuum analyze analyse load handler outfile dumpfile procedure lateral rows tablesample table values window union
+    """.split()  # noqa: SIM905 -- words
+)
+_CLAUSES = frozenset("select from join where on group order having limit offset using".split())  # noqa: SIM905
+_BEFORE_RELATION = frozenset({"from", "join", ",", "("})
+_ODD_FROM = frozenset({"extract", "substring", "trim"})
+"""Functions that have a `from` of their own."""
+
+_CATALOGUES = {
+    "psql": re.compile(
+        r"(pg_catalog\.)?(pg_stat(io)?_\w+|pg_(locks|database|class|namespace|tables|indexes|index|extension|roles|constraint"
+        r"|attribute|type|tablespace|replication_slots|prepared_xacts|publication|available_extensions))"
+        r"|information_schema\.(tables|columns|schemata|table_constraints|key_column_usage)"
+    ),
+    "mysql": re.compile(
+        r"information_schema\.(processlist|tables|columns|schemata|statistics|partitions|engines|innodb_\w+)"
+        r"|performance_schema\.(?!\w*(variables|attrs|keyring|configuration|users|accounts))\w+"
+        r"|sys\.(innodb_lock_waits|processlist|session|schema_\w+|host_summary\w*|io_\w+|memory_\w+|statement\w*|waits_\w+)"
+    ),
+}
+_PSQL_OWN = re.compile(r"\\(l|dt|di|dn|du|dx|d|db|ds|dv|dm|conninfo)\+?( +[\w.*]+)?", re.ASCII)
+_PSQL_SHOW = re.compile(r"show (?!all\b)(?!\w*(conninfo|command|passphrase|key|secret|librar))[a-z_.]+|show (server_version|timezone)")
+_MYSQL_SHOW = re.compile(
+    r"show (full )?(processlist|tables|columns)( (from|in) [\w.]+)*( like '[\w%]*')?"
+    r"|show ((global|session) )?(status|variables)( like '[\w%]*'| where variable_name (in|like|=) ?[\w%',() ]*)?"
+    r"|show engine innodb (status|mutex)|show (replica|slave|master|binary log) status|show (replicas|slave hosts)"
+    r"|show (databases|engines|plugins|warnings|errors|open tables|binary logs|master logs|table status)"
+    r"( (from|in) [\w.]+)?( like '[\w%]*')?|show (index|indexes) from [\w.]+( from \w+)?"
+)
+
+
+def is_read_only_psql(statement: str) -> bool:
+    """One catalogue command of psql (`\\l`), one `SHOW` of a setting that holds no secret, or one such `SELECT`."""
+    if _PSQL_OWN.fullmatch(statement.strip()):
+        return True
+    text = _one_statement(statement)
+    return text is not None and (bool(_PSQL_SHOW.fullmatch(text.lower())) or _is_select(text.lower(), "psql"))
+
+
+def is_read_only_mysql(statement: str) -> bool:
+    """One `SHOW` of state or one such `SELECT`; the client's own `\\G` at the end is its way to print."""
+    text = _one_statement(re.sub(r"\s*\\[Gg]\s*$", "", statement))
+    return text is not None and (bool(_MYSQL_SHOW.fullmatch(text.lower())) or _is_select(text.lower(), "mysql"))
+
+
+def _one_statement(statement: str) -> str | None:
+    """Return the statement with single blanks, without its final semicolon; None for what is refused as text."""
+    text = statement.strip()
+    if len(text) > MAX_CHARS or _REFUSED.search(text):
+        return None
+    return re.sub(r" +", " ", text.rstrip("; "))
+
+
+def _is_select(text: str, client: str) -> bool:
+    tokens = _tokens(text)
+    if not tokens or tokens[0] != "select" or _FORBIDDEN & set(tokens):
+        return False
+    if any(token[0].isalpha() and after == "(" and not _may_precede(token) for token, after in _pairs(tokens)):
+        return False
+    relations = list(_relations(tokens))
+    return all(relation and _CATALOGUES[client].fullmatch(relation) for relation in relations)
+
+
+def _tokens(text: str) -> list[str]:
+    """Return the tokens without blanks; none if any part of the text is no token."""
+    found, position = [], 0
+    while position < len(text):
+        token = _TOKEN.match(text, position)
+        if token is None:
+            return []
+        position = token.end()
+        if not token[0].isspace():
+            found.append(token[0])
+    return found
+
+
+def _pairs(tokens: list[str]) -> Iterator[tuple[str, str]]:
+    return zip(tokens, [*tokens[1:], ""], strict=True)
+
+
+def _may_precede(word: str) -> bool:
+    return word in _FUNCTIONS or word in _BEFORE_PAREN
+
+
+def _relations(tokens: list[str]) -> Iterator[str]:
+    """Yield whatever stands where a relation is expected; an empty one for brackets that do not match."""
+    clauses, before, function = [""], "", ""
+    for token in tokens:
+        if token == "(":
+            nested = "from" if clauses[-1] == "from" and before in _BEFORE_RELATION else ""
+            clauses.append("argument" if before in _ODD_FROM else nested)
+        elif token == ")":
+            clauses.pop()
+            if not clauses:
+                yield function
+                return
+        elif token in _CLAUSES and clauses[-1] != "argument":
+            clauses[-1] = "from" if token in {"from", "join"} else token
+        elif clauses[-1] == "from" and before in _BEFORE_RELATION:
+            yield token
+        before = token
+    if len(clauses) != 1:
+        yield ""
