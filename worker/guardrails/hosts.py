@@ -16,8 +16,8 @@ _METADATA = re.compile(
 
 _PROBES = re.compile(
     r"""
-    (/-)? /(healthz?|health[-_]?check|ready|readyz|readiness|livez?|liveness|ping|status|up|version|metrics)(/[\w-]+)*
-    |/(nginx_status|server-status|basic_status|stub_status|stats|stats/prometheus|server_info|clusters|index\.html)?
+    (/-)? /(healthz?|healthy|health[-_]?check|ready|readyz|readiness|livez?|liveness|ping|status|up|version|metrics)(/[\w-]+)*
+    |/(nginx_status|server-status|basic_status|stub_status|stats|stats/prometheus|server_info|clusters)
     |/actuator/(health|info|prometheus|metrics)(/[\w.-]+)*
     |/_cluster/(health|stats|pending_tasks)(/[\w-]+)* |/_cat/[a-z_]+ (/[\w.*-]+)? |/_nodes/(stats|hot_threads)
     |/api/v1/(query|query_range|alerts|rules|targets|labels|series|label/\w+/values|status/(buildinfo|runtimeinfo|tsdb))
@@ -72,7 +72,7 @@ def may_be_fetched(url: str, hosts: Collection[str]) -> bool:
     host, port = parts["host"], parts["port"] or ""
     if is_listed(host, hosts, port=port):
         return True
-    return host.strip("[]") in _LOOPBACK and bool(_PROBES.fullmatch(parts["path"] or "/"))
+    return host.strip("[]") in _LOOPBACK and bool(_PROBES.fullmatch(parts["path"] or ""))
 
 
 def _is_inside_address(host: str) -> bool:

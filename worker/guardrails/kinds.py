@@ -41,7 +41,7 @@ _PATTERNS: Mapping[str, str] = {
     "record_type": r"(?i:a|aaaa|any|caa|cname|mx|ns|ptr|soa|srv|txt|ds|dnskey)",
     "dig_operand": r"(?i)(?![ai]xfr)\+[a-z]+(=\w+)?|@[\w.:-]+|(?!([ai]xfr)(=|$))[\w.:*-]+\.?",
     "date_format": r"\+.*",
-    "bsd_letters": r"-?[aAcfglmrSTuvwxXjhL]+|\d+(,\d+)*",
+    "bsd_letters": r"-?[aAcfglmrSTuvwxXjhL]+o?|\d+(,\d+)*|(?=.*,)(?!.*env)[\w,=%:]+",
     "process_columns": r"(?!.*env)[\w,=%:.-]+",
     "process_pattern": r"[^\x00]+",
     "sysctl_name": r"(?!.*\.\.)[a-z][\w-]*([./][\w*-]+)*",
@@ -52,6 +52,8 @@ _PATTERNS: Mapping[str, str] = {
     "kube_format": r"(wide|json|yaml|name|(jsonpath|jsonpath-as-json|go-template|custom-columns)=[^\x00]*)",
     "sort_key": r"-?[\w:.,]+",
     "socket_filter": r"[\w(!:.*\[][\w.:/()=<>!,*\[\] -]*",
+    "az_query": r"(?!.*(?i:secret|password|connectionstring|primarykey|accesskey|env|settings))[^@\x00-][^\x00]*",
+    "terraform_address": r"[\w.\[\]\"-]+",
     "tool_filter": r"[\w|.*:/-]+",
     "raw_state": r"/(readyz|livez|healthz)(/[\w-]+)*(\?verbose)?|/version|/metrics",
     "log_group": r"/?[\w.#/-]+",
@@ -102,6 +104,10 @@ def _listing(value: str) -> bool:
     return not value.startswith(("-", "+")) and paths.may_be_listed(value)
 
 
+def _open_files(value: str) -> bool:
+    return value == "+L1" or _listing(value)
+
+
 def _content(value: str) -> bool:
     return value == "-" or (not value.startswith(("-", "+")) and paths.may_be_read(value))
 
@@ -138,6 +144,7 @@ _CHECKS: Mapping[str, Callable[[str], bool]] = {
     "text": _text,
     "search": _searched,
     "listing": _listing,
+    "open_files": _open_files,
     "content": _content,
     "file_pattern": _file_pattern,
     "find_operand": _find_operand,

@@ -42,12 +42,19 @@ _OPEN_CONTENT = re.compile(
 )
 """Absolute paths whose content is for an investigation to read; a path that is not here is not proven."""
 
+_OPEN_LISTING = re.compile(
+    r"/proc/\d+/fd/?|/(var/)?tmp/?|/boot/?|/var/lib/(docker|containerd|kubelet|etcd|postgresql|mysql|redis|rabbitmq)/?"
+)
+"""Folders whose names and sizes are asked for every day, though what is in them is not for reading."""
+
 _RELATIVE_NAME = re.compile(r"[\w.,:@%=/ *?\[\]{}-]+")
 _PATTERN_ROOTS = ("/var/log/", "/sys/class/", "/sys/fs/cgroup/")
 
 
 def may_be_listed(path: str) -> bool:
     """Say whether the names, sizes and owners below a path are proven to be no secret."""
+    if _OPEN_LISTING.fullmatch(path):
+        return True
     return not _climbs(path) and not path.startswith("~") and not _SECRET_PARTS.search(path)
 
 

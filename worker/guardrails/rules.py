@@ -56,8 +56,8 @@ def class_of(
     for position, command in enumerate(pipeline.members):
         if not spared(command):
             rule = rule_of(command, table)
-            if rule.no_input and position and not _has_no_input(pipeline, position):
-                raise UnprovenError(f"what is piped into {command.texts[0]} would be sent away")
+            if rule.no_input and not _has_no_input(pipeline, position):
+                raise UnprovenError(f"{command.texts[0]} would send what it reads: end it with </dev/null")
             found = found if rule.command_class is CommandClass.READ else rule.command_class
     return found
 
@@ -76,9 +76,9 @@ def rule_of(command: Simple, table: Table) -> Rule:
 
 
 def _has_no_input(pipeline: Pipeline, position: int) -> bool:
-    """Say whether nothing is piped in: `</dev/null`, or an `echo` of nothing at the pipeline's begin."""
-    before = pipeline.members[position - 1]
-    is_empty_echo = position == 1 and before.texts in {("echo",), ("echo", ""), ("echo", "-n"), ("true",)}
+    """Say whether it is said that nothing is read: `</dev/null`, or an `echo` of nothing at the pipeline's begin."""
+    before = pipeline.members[0].texts if position == 1 else ()
+    is_empty_echo = before in {("echo",), ("echo", ""), ("echo", "-n"), ("true",)}
     return is_empty_echo or any(redirect.descriptor == 0 for redirect in pipeline.members[position].redirects)
 
 

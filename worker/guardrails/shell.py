@@ -27,6 +27,9 @@ _OTHER_DESCRIPTOR = -1
 _DUPLICATION = re.compile(r"[12]")
 _GLOB = re.compile(r"[*?\[]")
 _CONTINUED_WORD = re.compile(r"[^\s\\]\\\n\S")
+_ESCAPED_BLANK = re.compile(r"(?<![^\s;|&()])\\[ \t]")
+"""A word that begins with a blank to a shell, nothing to the grammar."""
+_GAP = re.compile(rb"(?:[ \t]|\\\n)*")
 
 
 @dataclass(frozen=True)
@@ -124,8 +127,8 @@ def parse(command: str) -> Script:
     reader.read_statements(root, joined_by=";", depth=0)
     if not reader.commands and not reader.unknowns:
         raise ToolDeniedError("the command is empty")
-    if _CONTINUED_WORD.search(command):
-        reader.unknowns.append("a word continued over two lines")
+    if _CONTINUED_WORD.search(command) or _ESCAPED_BLANK.search(command):
+        reader.unknowns.append("a word continued over two lines or an escaped blank")
     text = _without_comments(source, reader.comments)
     return Script(text, tuple(reader.pipelines), tuple(reader.commands), tuple(dict.fromkeys(reader.unknowns)))
 
@@ -250,7 +253,11 @@ class _Reader:
     def _simple(self, node: Node, redirects: tuple[Redirect, ...], depth: int) -> Simple:
         words: list[Word] = []
         assignments: list[str] = []
+        position = node.start_byte
         for child in node.children:
+            if not _GAP.fullmatch(self.source, position, child.start_byte):
+                self.unknowns.append("something between two words that is no blank")
+            position = child.end_byte
             if child.type == "variable_assignment":
                 assignments.append(self._text(child))
                 self._give_up(child, depth)

@@ -35,8 +35,8 @@ class Rule(BaseModel):
     `optional` are options whose value, if any, is attached (`--color=always`); `pairs` take two words.
     `operands` are kinds by position, the last with `*` for any number. Where an option of `instead_of_first` is
     given, the first operand is not expected (`grep -e`). `needs` must hold one option that is given; `requires` says
-    the same of a single option (`curl --data-urlencode` without `-G` would post). `no_input`: what is piped into the
-    program would be sent away, so nothing may be.
+    the same of a single option (`curl --data-urlencode` without `-G` would post). `no_input`: the
+    program sends away what it reads, so it must be said that this is nothing: `</dev/null`, or an empty `echo |`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

@@ -57,8 +57,8 @@ def read_word(node: Node, source: bytes) -> Word:
 
 
 def _read_pattern(raw: str, text: str, bare: str) -> Word:
-    """A pattern without a slash stands for itself: the working directory is empty, so nothing matches it."""
-    if "/" not in text and not bare.startswith("."):
+    """A relative pattern stands for itself: the working directory is empty, so nothing matches it."""
+    if not text.startswith(("/", ".")):
         return Word(text)
     if text == bare and text.startswith("/") and ".." not in text.split("/"):
         return Word(text, is_static=False, is_pattern=True)
