@@ -3,17 +3,13 @@
 import re
 from collections.abc import Callable, Collection, Mapping
 
-from worker.guardrails import hosts, paths, programs, sql
+from worker.guardrails import hosts, kubernetes, paths, programs, sql
 from worker.guardrails.words import Word
 
 _HUNTED = re.compile(
     r"passw|pwd|passphrase|secret|credential|private.?key|api.?key|access.?key|BEGIN|AKIA|auth.?token|bearer",
     re.IGNORECASE,
 )
-_SECRET_KINDS = re.compile(
-    r"secret|credential|token|certificatesigningrequest|^csr|password|^configmaps?$|^cm$", re.IGNORECASE
-)
-_RESOURCE = re.compile(r"[a-zA-Z][\w.,-]*(/[\w.:-]+)?")
 
 _INSPECTED = (
     r"\.(State|Name|Id|Image|Created|RestartCount|Driver|Platform|NetworkSettings|Mounts|SizeRw|SizeRootFs)\b"
@@ -29,6 +25,7 @@ _LAMBDA = r"(FunctionName|FunctionArn|Runtime|State|StateReason\w*|LastUpdate\w*
 _GCLOUD_HIDDEN = (
     r"metadata|env|secret|passw|key|token|cert|auth|\*|config\b|\b(spec|template|containers|settings|items|value)\b(?![.\w])"
 )
+_CHOICE = re.compile(r"\[([^\]])[^\]]*\]")
 _PATTERNS: Mapping[str, str] = {
     "plain": r"[\w.,:/@%+=~^-]*",
     "number": r"[+-]?\d+(\.\d+)?[a-zA-Z%]*",
@@ -37,11 +34,11 @@ _PATTERNS: Mapping[str, str] = {
     "time": r"[\w@+:.-][\w :.,+/-]*",
     "name": r"[\w.@:\[\]*?-][\w.@:/*?\[\]\\-]*",
     "selector": r"[\w.(!][\w./=!,() -]*",
-    "host": r"(?!.*(169\W?254|metadata))[\w.:-]+",
+    "host": r"(?!.*(169\W?254|metadata))[\w:][\w.:-]*",
     "record_type": r"(?i:a|aaaa|any|caa|cname|mx|ns|ptr|soa|srv|txt|ds|dnskey)",
     "dig_operand": r"(?i)(?![ai]xfr)\+[a-z]+(=\w+)?|@[\w.:-]+|(?!([ai]xfr)(=|$))[\w.:*-]+\.?",
     "date_format": r"\+.*",
-    "bsd_letters": r"-?[aAcfglmrSTuvwxXjhL]+o?|\d+(,\d+)*|(?=.*,)(?!.*env)[\w,=%:]+",
+    "bsd_letters": r"-?[aAcfglmrSTuvwxXjhL]+o?|\d+(,\d+)*|(?!.*env)[\w%]{2,}[\w=%:]*(,[\w%]{2,}[\w=%:]*)+",
     "process_columns": r"(?!.*env)[\w,=%:.-]+",
     "process_pattern": r"[^\x00]+",
     "sysctl_name": r"(?!.*\.\.)[a-z][\w-]*([./][\w*-]+)*",
@@ -96,8 +93,8 @@ def _text(_: str) -> bool:
 
 
 def _searched(value: str) -> bool:
-    """A pattern to search for, unless it asks for credentials."""
-    return not _HUNTED.search(value)
+    """A pattern to search for, unless it asks for credentials: `api[_-]key` and `[p]assword` are read as meant."""
+    return not _HUNTED.search(value) and not _HUNTED.search(_CHOICE.sub(r"\1", value))
 
 
 def _listing(value: str) -> bool:
@@ -128,15 +125,15 @@ def _revision(value: str) -> bool:
     return bool(re.fullmatch(r"[\w./:@^~{}+=* -]+", value)) and not value.startswith("/")
 
 
-def _resource(value: str) -> bool:
-    """A Kubernetes type, several of them, or `type/name`; not one that holds secrets or plain configuration."""
-    types = value.split("/", maxsplit=1)[0].split(",")
-    return bool(_RESOURCE.fullmatch(value)) and not any(_SECRET_KINDS.search(t.split(".")[0]) for t in types)
+def _line_range(value: str) -> bool:
+    """`10,20:path` or `:name:path`, as `git log -L` has it."""
+    lines, colon, path = value.rpartition(":")
+    return bool(colon and re.fullmatch(r"\d+,\+?\d+|:\w+", lines)) and _revision(path)
 
 
 def _resource_or_name(value: str) -> bool:
     """What follows a type is a name, which may be any; with a slash it is a type again."""
-    return _resource(value) if "/" in value else bool(_COMPILED["name"].fullmatch(value))
+    return kubernetes.is_open(value) if "/" in value else bool(_COMPILED["name"].fullmatch(value))
 
 
 _COMPILED = {name: re.compile(pattern, re.DOTALL) for name, pattern in _PATTERNS.items()}
@@ -149,7 +146,8 @@ _CHECKS: Mapping[str, Callable[[str], bool]] = {
     "file_pattern": _file_pattern,
     "find_operand": _find_operand,
     "revision": _revision,
-    "resource": _resource,
+    "resource": kubernetes.is_open,
+    "line_range": _line_range,
     "resource_or_name": _resource_or_name,
     "sed_script": programs.is_read_only_sed,
     "awk_program": programs.is_read_only_awk,

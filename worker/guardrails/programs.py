@@ -22,7 +22,7 @@ _AWK_BRACKETS = re.compile(r"\([^()\"/\\\n#]*\)")
 """Innermost brackets without quotes, slashes, comments: a `>` in them compares, wherever they stand."""
 
 _YQ_FORBIDDEN = re.compile(r"load|env|eval|system|filename|split_doc|input|\$ENV|import|include", re.IGNORECASE)
-_JQ_FORBIDDEN = re.compile(r"\b(import|include|env|input_filename|modulemeta|get_search_list|\$__\w+)\b|\$ENV")
+_JQ_FORBIDDEN = re.compile(r"\b(import|include|env|input_filename|modulemeta|get_search_list)\b|\$ENV|\$__")
 
 
 def is_read_only_sed(script: str) -> bool:

@@ -83,7 +83,9 @@ def _has_no_input(pipeline: Pipeline, position: int) -> bool:
 
 
 def _check_company(reading: _Reading, program: str) -> None:
-    """See that options which must be given are given."""
+    """See that what must be given is given."""
+    if reading.rule.needs_operand and not reading.operands:
+        raise UnprovenError(f"{program} without an operand")
     needed = [reading.rule.needs] if reading.rule.needs else []
     needed += [others for option, others in reading.rule.requires.items() if option in reading.given]
     for options in needed:

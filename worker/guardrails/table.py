@@ -52,6 +52,7 @@ class Rule(BaseModel):
     instead_of_first: str = ""
     needs: str = ""
     requires: dict[str, str] = {}
+    needs_operand: bool = Field(default=False, description="Whether it would read commands from its input without.")
     no_input: bool = False
     alone: bool = Field(default=False, description="Whether it may stand without a subcommand.")
     everywhere: bool = Field(default=True, description="Whether its options also count after the subcommand.")
