@@ -33,7 +33,8 @@ SHARED_POLL_S, SHARED_POLL_MOST_S = 0.02, 0.5
 def toolbox_for(services: Services, transcript: Transcript) -> Toolbox:
     """Return the tools this incident offers. Raises `MissingInputError` if it names data that is not there."""
     settings = services.settings
-    extra = [RunCommand(services.policy, kubeconfig=settings.rca_kubeconfig)] if settings.rca_commands else []
+    policy = services.policy.for_path(transcript.event.user_path)
+    extra = [RunCommand(policy, kubeconfig=settings.rca_kubeconfig)] if settings.rca_commands else []
     return build_toolbox(transcript.event, settings=settings, extra=extra)
 
 

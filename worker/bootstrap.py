@@ -83,7 +83,7 @@ def _put_together(settings: Settings, database: Database, tracer: Tracer) -> Ser
         callers=callers,
         router=_build_router(settings, models),
         redactor=redactor,
-        policy=load_policy(settings.rca_policy_file),
+        policy=load_policy(settings.rca_policy_file, settings.rca_rules_dir),
         send=Sender(app),
         destinations=find_destinations(settings),
         roles=_read_roles(settings),

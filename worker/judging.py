@@ -94,6 +94,7 @@ def _settled(calls: tuple[ToolCall, ...], judgements: Mapping[str, Judgement]) -
 
 def _decided(call: ToolCall, judgement: Judgement) -> ToolCall:
     metrics.JUDGE_VERDICTS.labels(verdict=judgement.verdict).inc()
+    metrics.GUARDRAIL_DECISIONS.labels(layer=LAYER, verdict=judgement.verdict).inc()
     if judgement.verdict is JudgeVerdict.ALLOW:
         return replace(call, status=ToolCallStatus.ALLOWED, layer=LAYER, reason=judgement.reason)
     metrics.DENIALS.labels(layer=LAYER).inc()

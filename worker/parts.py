@@ -12,7 +12,8 @@ from worker.domain.conversation import ModelAnswer, ToolDefinition
 from worker.domain.orchestration import Brief, Contribution
 from worker.domain.states import AgentKind, Purpose, ToolCallStatus
 from worker.domain.transcript import Agent, Claim, ToolCall, Transcript
-from worker.guardrails.pipeline import decide
+from worker.guardrails.pipeline import Decision, DecisionVerdict, decide
+from worker.guardrails.policy import Policy
 from worker.investigation import decisions, messages
 from worker.investigation.budget import CHARS_PER_TOKEN, Bound
 from worker.investigation.decisions import Outcome, Rules
@@ -22,6 +23,7 @@ from worker.investigation.findings import render_findings
 from worker.investigation.messages import Draft, Scene
 from worker.investigation.planning import MAX_SUB_AGENTS, PLANNING_TOOLS, TRIAGE_TOOL, Staff, planning_tools
 from worker.investigation.prompts import render_prompt
+from worker.ops import metrics
 from worker.services import Services
 from worker.storage import agents, evidence, findings, transcripts
 from worker.tools.artifacts import read_artifact
@@ -74,10 +76,11 @@ class Part:
 
     def follow(self, services: Services, answer: ModelAnswer, bound: Bound) -> Outcome:
         """Return what comes after the answer."""
+        policy = services.policy.for_path(self.transcript.event.user_path)
         judges_all = services.settings.guardrails_judge == "every"
         rules = Rules(
             self.tools,
-            lambda command: decide(command, policy=services.policy),
+            lambda command: _decide(command, policy),
             bound,
             judges_all=judges_all,
             ending=self.draft.ending,
@@ -85,6 +88,15 @@ class Part:
         )
         follow = decisions.follow_triage if self.is_triage else decisions.follow
         return follow(answer, transcript=self.transcript, agent=self.agent, rules=rules)
+
+
+def _decide(command: str, policy: Policy) -> Decision:
+    """Decide and count: what stays open is counted again once the judge has spoken."""
+    decision = decide(command, policy=policy)
+    metrics.GUARDRAIL_DECISIONS.labels(layer=decision.layer, verdict=decision.verdict).inc()
+    if decision.verdict is DecisionVerdict.DENY:
+        metrics.DENIALS.labels(layer=decision.layer).inc()
+    return decision
 
 
 def cast(services: Services, claim: Claim) -> Part:

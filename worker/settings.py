@@ -169,6 +169,9 @@ class Settings(ModelSettings):
     rca_policy_file: Path | None = Field(
         default=None, description="The operator's `deny` and `allow` patterns of commands; unreadable: all are denied."
     )
+    rca_rules_dir: Path | None = Field(
+        default=None, description="Folder of rule files that add programs and hosts; unreadable: all are denied."
+    )
     rca_kubeconfig: Path | None = Field(
         default=None, description="KUBECONFIG of the commands that `run_command` runs; unset: they have none."
     )

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from worker.cli.doctor_sign_in import check_sign_in
 from worker.cli.managed import find_router
 from worker.errors import ConfigError
+from worker.guardrails.policy import load_policy
 from worker.investigation.roles import load_roles
 from worker.model_settings import ModelSettings
 from worker.ops.health import Check, CheckStatus, check_folder, render_check, worst
@@ -175,6 +176,12 @@ def _check_traces(settings: Settings) -> Iterator[Check]:
         yield Check.fail("traces", str(error))
 
 
+def _check_commands(settings: Settings) -> Iterator[Check]:
+    policy = load_policy(settings.rca_policy_file, settings.rca_rules_dir)
+    if policy.fault:
+        yield Check.fail("commands", policy.fault, fix="mend it: until then every command is denied")
+
+
 def look_at_roles(settings: Settings) -> Iterator[Check]:
     """Name what is wrong with role files, models that lead nowhere included."""
     roles = load_roles(settings.rca_roles_dir)
@@ -199,5 +206,6 @@ CHECKS: tuple[Callable[[Settings], Iterator[Check]], ...] = (
     _check_models,
     _check_traces,
     check_sign_in,
+    _check_commands,
     look_at_roles,
 )

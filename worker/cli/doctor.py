@@ -96,7 +96,7 @@ def look_at_models(settings: Settings) -> Iterator[Check]:
 
 
 def look_at_policy(settings: Settings) -> Iterator[Check]:
-    policy = load_policy(settings.rca_policy_file)
+    policy = load_policy(settings.rca_policy_file, settings.rca_rules_dir)
     if policy.fault:
         fix = "mend RCA_POLICY_FILE: until then every command is denied"
         yield Check.fail("command policy", policy.fault, fix=fix)

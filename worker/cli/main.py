@@ -21,6 +21,7 @@ COMMANDS = {
     "eval": "worker.cli.evaluate:evaluate",
     "events": "worker.cli.events:events",
     "follow": "worker.cli.follow:follow",
+    "guard": "worker.cli.guard:guard",
     "intake": "worker.cli.intake:intake",
     "investigations": "worker.cli.investigations:investigations",
     "llm": "worker.cli.llm:llm",

@@ -33,6 +33,20 @@ def read_file(file: Path, schema: type[_M]) -> tuple[_M, str]:
         raise ConfigError(f"{file}: line {_line_of(root, first['loc'])}: {field}: {first['msg']}") from error
 
 
+def line_of(file: Path, value: str) -> int | None:
+    """Return the line of a value in a file that was read before; None where it no longer is."""
+    waiting = [yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.ScalarNode) and str(node.value).strip() == value:
+            return int(node.start_mark.line) + 1
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            waiting += [child for _, child in node.value]
+    return None
+
+
 def _refuse_doubles(root: yaml.Node | None, file: Path) -> None:
     """Refuse a key that stands twice: of two `deny:` lists YAML would keep the second in silence."""
     for mapping in _mappings(root):

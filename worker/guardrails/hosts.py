@@ -9,14 +9,17 @@ _INSIDE = (".internal", ".local", ".localdomain", ".svc", ".lan", ".intranet", "
 _INSIDE_NETS = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fd00::/8")))
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _METADATA = re.compile(
-    r"metadata|instance-data|169\W?254|fd00:ec2|100\W100\W100\W200|192\W0\W0\W192|(\.|^)(0x[0-9a-f]*|\d+)\.?$",
-    re.IGNORECASE,
+    r"metadata|instance-data|169\W?254|100\W100\W100\W200|192\W0\W0\W192|(\.|^)(0x[0-9a-f]*|\d+)\.?$", re.IGNORECASE
 )
-"""Names and spellings of the clouds' metadata services; a last label that is a number is an address in disguise."""
+"""Names of the clouds' metadata services; a last label that is a number is an address in disguise."""
+_METADATA_NETS = tuple(
+    map(ip_network, ("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32", "100.100.100.200/32", "192.0.0.192/32"))
+)
 
 _PROBES = re.compile(
     r"""
-    (/-)? /(healthz?|healthy|health[-_]?check|ready|readyz|readiness|livez?|liveness|ping|status|up|version|metrics)(/[\w-]+)*
+    (/-)? /(healthz?|healthy|health[-_]?check|ready|readyz|readiness|livez?|liveness|ping|status|up|version|metrics)
+        (/[\w-]+)*
     |/(nginx_status|server-status|basic_status|stub_status|stats|stats/prometheus|server_info|clusters)
     |/actuator/(health|info|prometheus|metrics)(/[\w.-]+)*
     |/_cluster/(health|stats|pending_tasks)(/[\w-]+)* |/_cat/[a-z_]+ (/[\w.*-]+)? |/_nodes/(stats|hot_threads)
@@ -36,7 +39,7 @@ _URL = re.compile(
 
 def is_listed(host: str, hosts: Collection[str], *, port: str = "") -> bool:
     """Say whether the operator lists a host; `port` is written `:80`."""
-    if _METADATA.search(host) and host not in _LOOPBACK and not _is_inside_address(host):
+    if _is_metadata(host):
         return False
     name = host.lower()
     return any(
@@ -53,7 +56,7 @@ def is_inside(host: str, hosts: Collection[str]) -> bool:
     """Say whether it is a host inside the network by its address or its name, or one that the operator lists."""
     if is_own(host, hosts) or _is_inside_address(host):
         return True
-    if not _NAME.fullmatch(host) or _METADATA.search(host):
+    if not _NAME.fullmatch(host) or _is_metadata(host):
         return False
     return "." not in host or host.lower().endswith(_INSIDE)
 
@@ -77,13 +80,20 @@ def may_be_fetched(url: str, hosts: Collection[str]) -> bool:
 
 def _is_inside_address(host: str) -> bool:
     address = _address(host)
-    if address is None or address in ip_network("fd00:ec2::/32"):
-        return False
-    return any(address in net for net in _INSIDE_NETS)
+    return address is not None and not _is_metadata(host) and any(address in net for net in _INSIDE_NETS)
+
+
+def _is_metadata(host: str) -> bool:
+    address = _address(host)
+    if address is None:
+        return bool(_METADATA.search(host))
+    return any(address in net for net in _METADATA_NETS)
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that is written, the one inside an IPv6 spelling of IPv4; None for a name."""
     try:
-        return ip_address(host.strip("[]"))
+        address = ip_address(host.strip("[]"))
     except ValueError:
         return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

@@ -4,88 +4,14 @@ import re
 from collections.abc import Callable, Collection, Mapping
 
 from worker.guardrails import hosts, kubernetes, paths, programs, sql
+from worker.guardrails.patterns import PATTERNS
 from worker.guardrails.words import Word
 
+_CHOICE = re.compile(r"\[([^\]])[^\]]*\]")
 _HUNTED = re.compile(
     r"passw|pwd|passphrase|secret|credential|private.?key|api.?key|access.?key|BEGIN|AKIA|auth.?token|bearer",
     re.IGNORECASE,
 )
-
-_INSPECTED = (
-    r"\.(State|Name|Id|Image|Created|RestartCount|Driver|Platform|NetworkSettings|Mounts|SizeRw|SizeRootFs)\b"
-    r"|\.HostConfig\.(Memory\w*|NanoCpus|Cpu\w+|RestartPolicy|NetworkMode|PidsLimit|OomKillDisable|LogConfig)\b"
-    r"|\.Config\.(Image|Hostname|Healthcheck|ExposedPorts)\b"
-)
-_FIELD = rf"\{{\{{ *(json +)?({_INSPECTED})[\w.]* *\}}\}}"
-_RANGE = (
-    r"\{\{ *range +(\$\w+, *\$\w+ *:= *)?\.(NetworkSettings\.(Networks|Ports)|Mounts) *\}\}[^{}]*"
-    r"(\{\{ *(json +)?(\$\w+|\.\w+|\.) *\}\}[^{}]*)+\{\{ *end *\}\}"
-)
-_LAMBDA = r"(FunctionName|FunctionArn|Runtime|State|StateReason\w*|LastUpdate\w*|LastModified|Timeout|MemorySize|CodeSize|Version|Handler)"
-_GCLOUD_HIDDEN = (
-    r"metadata|env|secret|passw|key|token|cert|auth|\*|config\b|\b(spec|template|containers|settings|items|value)\b(?![.\w])"
-)
-_CHOICE = re.compile(r"\[([^\]])[^\]]*\]")
-_PATTERNS: Mapping[str, str] = {
-    "plain": r"[\w.,:/@%+=~^-]*",
-    "number": r"[+-]?\d+(\.\d+)?[a-zA-Z%]*",
-    "word": r"[\w.:@%+=,^~][\w.,:/@%+=~^-]*",
-    "words": r"[\w.:@%+=,^~\"'(][^\x00\n]*",
-    "time": r"[\w@+:.-][\w :.,+/-]*",
-    "name": r"[\w.@:\[\]*?-][\w.@:/*?\[\]\\-]*",
-    "selector": r"[\w.(!][\w./=!,() -]*",
-    "host": r"(?!.*(169\W?254|metadata))[\w:][\w.:-]*",
-    "record_type": r"(?i:a|aaaa|any|caa|cname|mx|ns|ptr|soa|srv|txt|ds|dnskey)",
-    "dig_operand": r"(?i)(?![ai]xfr)\+[a-z]+(=\w+)?|@[\w.:-]+|(?!([ai]xfr)(=|$))[\w.:*-]+\.?",
-    "date_format": r"\+.*",
-    "bsd_letters": r"-?[aAcfglmrSTuvwxXjhL]+o?|\d+(,\d+)*|(?!.*env)[\w%]{2,}[\w=%:]*(,[\w%]{2,}[\w=%:]*)+",
-    "process_columns": r"(?!.*env)[\w,=%:.-]+",
-    "process_pattern": r"[^\x00]+",
-    "sysctl_name": r"(?!.*\.\.)[a-z][\w-]*([./][\w*-]+)*",
-    "unit": r"[\w.@:\\*?-]+",
-    "unit_property": r"(?!.*(?i:environment|credential))[\w,]+",
-    "journal_match": r"_[A-Z_]+=[\w./@:-]+|\+",
-    "output_format": r"wide|json|yaml|yml|name|table|text|short[\w-]*|cat|verbose|with-unit|json-\w+|csv|tsv|plain",
-    "kube_format": r"(wide|json|yaml|name|(jsonpath|jsonpath-as-json|go-template|custom-columns)=[^\x00]*)",
-    "sort_key": r"-?[\w:.,]+",
-    "socket_filter": r"[\w(!:.*\[][\w.:/()=<>!,*\[\] -]*",
-    "az_query": r"(?!.*(?i:secret|password|connectionstring|primarykey|accesskey|env|settings))[^@\x00-][^\x00]*",
-    "terraform_address": r"[\w.\[\]\"-]+",
-    "tool_filter": r"[\w|.*:/-]+",
-    "raw_state": r"/(readyz|livez|healthz)(/[\w-]+)*(\?verbose)?|/version|/metrics",
-    "log_group": r"/?[\w.#/-]+",
-    "queue_url": r"https://sqs\.[\w-]+\.amazonaws\.com/\d+/[\w.-]+",
-    "lambda_fields": rf"(Functions|Versions)\[[^\]&@]*\](\.{_LAMBDA}|\.\[{_LAMBDA}(, ?{_LAMBDA})*\])|{_LAMBDA}|\[{_LAMBDA}(, ?{_LAMBDA})*\]",
-    "gcloud_fields": rf"(value|table|csv|json|yaml|get)\[?[\w,-]*\]?\((?!.*(?i:{_GCLOUD_HIDDEN}))[a-z][\w.,:=() \[\]/-]*\)|table|none",
-    "gcloud_setting": r"project|account|(compute|run|container|functions|dataproc)/(zone|region|cluster|location)|core/project",
-    "certificate": r"(?!.*(\.\.|//|(?i:key|private|secret)))[\w./@+-]*[\w-]\.(crt|cer|cert|pem|der)",
-    "network_end": r"(?!.*(169\W?254|metadata))[\w.-]+:\d+",
-    "curl_print": r"(?!.*%(output|\{?stderr))[^@\x00-][^\x00]*",
-    "curl_header": r"(?i:accept|accept-encoding|accept-language|user-agent|cache-control): ?[\w.,;/=*+ -]*",
-    "curl_parameter": r"\w+=[^\x00]*",
-    "curl_method": r"GET|HEAD",
-    "null_device": r"/dev/null",
-    "db_name": r"[A-Za-z_][\w-]*",
-    "redis_key": r"[\w:.{}-]+",
-    "redis_setting": r"(?!.*(pass|auth|acl|user|\*))[a-z-]+",
-    "device": r"/dev/(sd[a-z]|nvme\d+(n\d+)?|vd[a-z]|xvd[a-z])",
-    "dpkg_path": r"[\w./+:-]+",
-    "container": r"[\w][\w.:/@-]*",
-    "docker_format": r"[^\x00]*",
-    "inspect_format": rf"[^{{}}]*({_FIELD}[^{{}}]*|{_RANGE}[^{{}}]*)+",
-    "remote_value": r"(?!(?i:file|fileb|https?|s3)://)[^@\x00-][^\x00]*",
-    "region": r"[\w-]+",
-    "jmespath": r"(?!.*(?i:userdata|user_data|password|secret|environment))[^\x00]+",
-    "gcloud_format": r"(?!.*(?i:metadata|env|secret|password|key))[^\x00-][^\x00]*",
-    "s3_place": r"s3://[\w./=-]*",
-    "tr_set": r"[^\x00]*",
-    "signal_list": r"\d*",
-    "interface": r"[\w.@-]+",
-    "size": r"[+-]?\d+[bcwkKMGT]?",
-    "file_type": r"[fdlpsbc](,[fdlpsbc])*",
-    "find_operand": r"[()!,]|\./?|/[\w./@+-]*|[\w.@+][\w./@+-]*",
-    "bracket": r"[()!,]",
-}
 
 
 def _text(_: str) -> bool:
@@ -136,7 +62,7 @@ def _resource_or_name(value: str) -> bool:
     return kubernetes.is_open(value) if "/" in value else bool(_COMPILED["name"].fullmatch(value))
 
 
-_COMPILED = {name: re.compile(pattern, re.DOTALL) for name, pattern in _PATTERNS.items()}
+_COMPILED = {name: re.compile(pattern, re.DOTALL) for name, pattern in PATTERNS.items()}
 _CHECKS: Mapping[str, Callable[[str], bool]] = {
     "text": _text,
     "search": _searched,

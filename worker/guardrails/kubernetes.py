@@ -1,4 +1,4 @@
-"""Which Kubernetes types are for reading: those that are known to hold no secret. One that is not here is not proven."""
+"""Which Kubernetes types are for reading: those known to hold no secret. One that is not here is not proven."""
 
 import re
 
@@ -8,7 +8,8 @@ _OPEN = frozenset(
     service svc endpoint ep endpointslice ingress ing ingressclass networkpolicy netpol node no namespace ns event ev
     horizontalpodautoscaler hpa poddisruptionbudget pdb persistentvolumeclaim pvc persistentvolume pv storageclass sc
     volumeattachment csidriver csinode csistoragecapacity resourcequota quota limitrange limit serviceaccount sa role
-    rolebinding clusterrole clusterrolebinding customresourcedefinition crd apiservice priorityclass pc runtimeclass lease
+    rolebinding clusterrole clusterrolebinding customresourcedefinition crd apiservice priorityclass pc
+    runtimeclass lease
     componentstatus cs podtemplate controllerrevision validatingwebhookconfiguration mutatingwebhookconfiguration
     validatingadmissionpolicy flowschema prioritylevelconfiguration podmetric nodemetric
     virtualservice vs destinationrule dr gateway gw serviceentry se sidecar peerauthentication authorizationpolicy
@@ -38,6 +39,6 @@ def _is_open_type(value: str) -> bool:
     """Look a type up without its group and version, in the singular."""
     if not _TYPE.fullmatch(value):
         return False
-    name = value.split(".")[0]
+    name = value.split(".", maxsplit=1)[0]
     singulars = {name, name.removesuffix("s"), name.removesuffix("es"), name.removesuffix("ies") + "y"}
     return bool(singulars & _OPEN)

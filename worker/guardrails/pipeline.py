@@ -119,4 +119,4 @@ def _open_question(call: CommandCall, policy: Policy) -> str:
         rules.class_of_script(call.script, policy.table)
     except UnprovenError as error:
         return str(error)
-    return "not proven read-only"
+    return "no known change"

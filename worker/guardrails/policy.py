@@ -16,6 +16,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
+from worker.domain.incident import clean_user_path, covers_path
 from worker.errors import ConfigError
 from worker.guardrails.files import read_file
 from worker.guardrails.shell import Script, Simple
@@ -34,7 +35,7 @@ def _few_stars(text: str) -> str:
 _Pattern = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), AfterValidator(_few_stars)
 ]
-_Path = Annotated[str, StringConstraints(pattern=r"^[^/\s]+(/[^/\s]+)*$")]
+_Path = Annotated[str, AfterValidator(clean_user_path)]
 
 
 class _Rules(BaseModel):
@@ -65,7 +66,7 @@ class Policy:
 
     def for_path(self, user_path: str) -> "Policy":
         """Return the policy for one `user_path`: what stands above it, and what it has of its own."""
-        met = [rules for path, rules in self.paths.items() if _is_below(user_path, path)]
+        met = [rules for path, rules in self.paths.items() if covers_path(path, user_path)]
         deny = (*self.deny, *(pattern for rules in met for pattern in rules[0]))
         allow = (*self.allow, *(pattern for rules in met for pattern in rules[1]))
         return replace(self, deny=deny, allow=allow, paths={}) if met else self
@@ -90,10 +91,6 @@ def load_policy(file: Path | None, rules_dir: Path | None = None) -> Policy:
     version = _hash(text + table.model_dump_json(exclude_defaults=True)) if file or rules_dir else "none"
     paths = {path: (rules.deny, rules.allow) for path, rules in read.paths.items()}
     return Policy(deny=read.deny, allow=read.allow, version=version, table=table, paths=paths)
-
-
-def _is_below(user_path: str, path: str) -> bool:
-    return user_path == path or user_path.startswith(f"{path}/")
 
 
 @lru_cache(maxsize=4096)

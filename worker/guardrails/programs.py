@@ -34,8 +34,8 @@ def is_read_only_awk(program: str) -> bool:
     """No pipe, no call that runs or opens anything, and `>` only before the first brace or in brackets.
 
     Statements stand in braces only, so a `>` before the first brace compares and cannot redirect; `>=` never does.
-    Between a `(` and its `)` a `>` compares too; nothing in there may begin or end a string, an expression or a comment,
-    so that if the `>` is code, the brackets are.
+    Between a `(` and its `)` a `>` compares too; nothing in there may begin or end a string, an expression or a
+    comment, so that if the `>` is code, the brackets are.
     """
     if len(program) > _AWK_MAX_CHARS or program.startswith("-") or _AWK_FORBIDDEN.search(program):
         return False

@@ -21,11 +21,13 @@ class UnprovenError(Exception):
 class _Reading:
     """The words of one command while they are matched against a rule."""
 
+    program: str
     rule: Rule
     words: list[Word]
     hosts: tuple[str, ...] = ()
     given: set[str] = field(default_factory=set)
     operands: list[Word] = field(default_factory=list)
+    entered: list[str] = field(default_factory=list)
 
     def take(self, option: str) -> Word:
         if not self.words:
@@ -45,9 +47,7 @@ def class_of_script(script: Script, table: Table) -> CommandClass:
     return next((c for c in classes if c is not CommandClass.READ), CommandClass.READ)
 
 
-def class_of(
-    pipeline: Pipeline, table: Table, *, spared: Callable[[Simple], object] = lambda _: False
-) -> CommandClass:
+def class_of(pipeline: Pipeline, table: Table, *, spared: Callable[[Simple], object] = lambda _: False) -> CommandClass:
     """Return the class of a pipeline. Raises `UnprovenError` where any word of it is not in the table.
 
     A command that is `spared` is not looked at; what stands behind it still is, and what it may be sent.
@@ -64,15 +64,38 @@ def class_of(
 
 def rule_of(command: Simple, table: Table) -> Rule:
     """Return the rule that one command fits. Raises `UnprovenError` where any word of it is not in the table."""
+    reading = _begin(command, table)
+    _prove(reading)
+    return reading.rule
+
+
+def entry_of(command: Simple, table: Table) -> tuple[tuple[str, ...], str]:
+    """Return the way into the table that a command's words take, and what they come to: a class, or what is open."""
+    try:
+        reading = _begin(command, table)
+    except UnprovenError as error:
+        return (), str(error)
+    try:
+        _prove(reading)
+        said = f"class {reading.rule.command_class}"
+    except UnprovenError as error:
+        said = str(error)
+    return (reading.program, *reading.entered), said
+
+
+def _begin(command: Simple, table: Table) -> _Reading:
     if command.assignments or not all(redirect.is_harmless for redirect in command.redirects):
         raise UnprovenError("an assignment or a redirection")
     if not command.words:
         raise UnprovenError("no program")
-    reading = _Reading(_program(command.words[0], table), list(command.words[1:]), table.hosts)
+    program, rule = _program(command.words[0], table)
+    return _Reading(program, rule, list(command.words[1:]), table.hosts)
+
+
+def _prove(reading: _Reading) -> None:
     _read_words(reading)
     _check_operands(reading)
-    _check_company(reading, command.texts[0])
-    return reading.rule
+    _check_company(reading)
 
 
 def _has_no_input(pipeline: Pipeline, position: int) -> bool:
@@ -82,15 +105,15 @@ def _has_no_input(pipeline: Pipeline, position: int) -> bool:
     return is_empty_echo or any(redirect.descriptor == 0 for redirect in pipeline.members[position].redirects)
 
 
-def _check_company(reading: _Reading, program: str) -> None:
+def _check_company(reading: _Reading) -> None:
     """See that what must be given is given."""
     if reading.rule.needs_operand and not reading.operands:
-        raise UnprovenError(f"{program} without an operand")
+        raise UnprovenError(f"{reading.program} without an operand")
     needed = [reading.rule.needs] if reading.rule.needs else []
     needed += [others for option, others in reading.rule.requires.items() if option in reading.given]
     for options in needed:
         if not reading.given & set(options.split()):
-            raise UnprovenError(f"{program} without one of {options}")
+            raise UnprovenError(f"{reading.program} without one of {options}")
 
 
 def known_harm(command: Simple, table: Table) -> CommandClass | None:
@@ -107,12 +130,12 @@ def known_harm(command: Simple, table: Table) -> CommandClass | None:
     return rule.command_class if rule and rule.command_class is not CommandClass.READ else None
 
 
-def _program(word: Word, table: Table) -> Rule:
+def _program(word: Word, table: Table) -> tuple[str, Rule]:
     match = _PROGRAM.fullmatch(word.text) if word.is_static else None
     rule = table.by_name.get(match[1]) if match else None
-    if rule is None:
+    if match is None or rule is None:
         raise UnprovenError(f"the rules do not know the program {word.text[:60]}")
-    return rule
+    return match[1], rule
 
 
 def _read_words(reading: _Reading) -> None:
@@ -136,6 +159,7 @@ def _enter(reading: _Reading, word: Word) -> None:
     if child is None:
         raise UnprovenError(f"the rules do not know the subcommand {word.text[:60]}")
     reading.rule = child
+    reading.entered.append(word.text)
 
 
 def _read_option(reading: _Reading, text: str) -> None:
@@ -210,4 +234,3 @@ def _positions(expected: list[str]) -> Iterator[str | None]:
         yield kind
     while True:
         yield None
-

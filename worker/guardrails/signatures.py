@@ -44,7 +44,10 @@ class _File(BaseModel):
 
 @dataclass(frozen=True)
 class Match:
+    """A signature and what of the command bears it."""
+
     signature: Signature
+    found: str = ""
 
     @property
     def reason(self) -> str:
@@ -61,10 +64,10 @@ def find_harm(script: Script) -> Match | None:
     commands = list(_spellings(script))
     text = _SPACES.sub(" ", script.text)
     for signature in builtin_signatures():
-        if signature.text and signature.text.search(text):
-            return Match(signature)
-        if signature.command and any(signature.command.search(c) for c in commands):
-            return Match(signature)
+        if signature.text and (match := signature.text.search(text)):
+            return Match(signature, match[0])
+        if signature.command and (bearer := next(filter(signature.command.search, commands), None)):
+            return Match(signature, bearer)
     return None
 
 

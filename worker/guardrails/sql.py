@@ -9,7 +9,9 @@ from collections.abc import Iterator
 
 MAX_CHARS = 1500
 _REFUSED = re.compile(r"--|/\*|[#$\\@`\"{}\x00\n]|;\s*\S")
-_TOKEN = re.compile(r"\s+|'[^']*'|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\.\*)*|\d+(?:\.\d+)?|::|[<>!]=|<>|\|\||[(),=<>+*/%\[\]-]", re.ASCII)
+_TOKEN = re.compile(
+    r"\s+|'[^']*'|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\.\*)*|\d+(?:\.\d+)?|::|[<>!]=|<>|\|\||[(),=<>+*/%\[\]-]", re.ASCII
+)
 
 _FUNCTIONS = frozenset(
     """
@@ -22,14 +24,19 @@ _FUNCTIONS = frozenset(
     format_bytes
     """.split()  # noqa: SIM905 -- fifty words read better than fifty strings
 )
-_BEFORE_PAREN = frozenset("in any all exists and or not from join on where over filter by as when then else case using select distinct".split())  # noqa: SIM905
-_FORBIDDEN = frozenset(
+_BEFORE_PAREN = frozenset(
     """
-    into for with insert update delete merge create drop alter copy lock call do set execute prepare grant revoke truncate
-    vacuum analyze analyse load handler outfile dumpfile procedure lateral rows tablesample table values window union
+    in any all exists and or not from join on where over filter by as when then else case using select distinct
     """.split()  # noqa: SIM905 -- words
 )
-_CLAUSES = frozenset("select from join where on group order having limit offset using".split())  # noqa: SIM905
+_FORBIDDEN = frozenset(
+    """
+    into for with insert update delete merge create drop alter copy lock call do set execute prepare grant revoke
+    truncate vacuum
+    analyze analyse load handler outfile dumpfile procedure lateral rows tablesample table values window union
+    """.split()  # noqa: SIM905 -- words
+)
+_CLAUSES = frozenset({"select", "from", "join", "where", "on", "group", "order", "having", "limit", "offset", "using"})
 _BEFORE_RELATION = frozenset({"from", "join", ",", "("})
 _ODD_FROM = frozenset({"extract", "substring", "trim"})
 """Functions that have a `from` of their own."""
@@ -47,7 +54,7 @@ _CATALOGUES = {
     ),
 }
 _PSQL_OWN = re.compile(r"\\(l|dt|di|dn|du|dx|d|db|ds|dv|dm|conninfo)\+?( +[\w.*]+)?", re.ASCII)
-_PSQL_SHOW = re.compile(r"show (?!all\b)(?!\w*(conninfo|command|passphrase|key|secret|librar))[a-z_.]+|show (server_version|timezone)")
+_PSQL_SHOW = re.compile(r"show (?!all\b)(?!\w*(conninfo|command|passphrase|key|secret|librar))[a-z_.]+")
 _MYSQL_SHOW = re.compile(
     r"show (full )?(processlist|tables|columns)( (from|in) [\w.]+)*( like '[\w%]*')?"
     r"|show ((global|session) )?(status|variables)( like '[\w%]*'| where variable_name (in|like|=) ?[\w%',() ]*)?"
@@ -58,7 +65,7 @@ _MYSQL_SHOW = re.compile(
 
 
 def is_read_only_psql(statement: str) -> bool:
-    """One catalogue command of psql (`\\l`), one `SHOW` of a setting that holds no secret, or one such `SELECT`."""
+    r"""One catalogue command of psql (`\l`), one `SHOW` of a setting that holds no secret, or one such `SELECT`."""
     if _PSQL_OWN.fullmatch(statement.strip()):
         return True
     text = _one_statement(statement)
@@ -66,7 +73,7 @@ def is_read_only_psql(statement: str) -> bool:
 
 
 def is_read_only_mysql(statement: str) -> bool:
-    """One `SHOW` of state or one such `SELECT`; the client's own `\\G` at the end is its way to print."""
+    r"""One `SHOW` of state or one such `SELECT`; the client's own `\G` at the end is its way to print."""
     text = _one_statement(re.sub(r"\s*\\[Gg]\s*$", "", statement))
     return text is not None and (bool(_MYSQL_SHOW.fullmatch(text.lower())) or _is_select(text.lower(), "mysql"))
 
@@ -112,20 +119,20 @@ def _may_precede(word: str) -> bool:
 
 def _relations(tokens: list[str]) -> Iterator[str]:
     """Yield whatever stands where a relation is expected; an empty one for brackets that do not match."""
-    clauses, before, function = [""], "", ""
-    for token in tokens:
-        if token == "(":
+    clauses, before = [""], ""
+    for part in tokens:
+        if part == "(":
             nested = "from" if clauses[-1] == "from" and before in _BEFORE_RELATION else ""
             clauses.append("argument" if before in _ODD_FROM else nested)
-        elif token == ")":
+        elif part == ")":
             clauses.pop()
             if not clauses:
-                yield function
+                yield ""
                 return
-        elif token in _CLAUSES and clauses[-1] != "argument":
-            clauses[-1] = "from" if token in {"from", "join"} else token
+        elif part in _CLAUSES and clauses[-1] != "argument":
+            clauses[-1] = "from" if part in {"from", "join"} else part
         elif clauses[-1] == "from" and before in _BEFORE_RELATION:
-            yield token
-        before = token
+            yield part
+        before = part
     if len(clauses) != 1:
         yield ""

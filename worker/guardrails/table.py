@@ -119,6 +119,7 @@ class Table(BaseModel):
     about: str = ""
     hosts: tuple[_Host, ...] = Field(default=(), description="Hosts, `*.suffix` too, that may be asked over HTTP.")
     programs: dict[str, Rule] = {}
+    origins: dict[str, str] = Field(default={}, exclude=True, description="File of each program; set when joined.")
 
     @cached_property
     def by_name(self) -> Mapping[str, Rule]:
@@ -145,17 +146,18 @@ def load_table(files: Iterable[Path], *, over: Table | None = None) -> Table:
     Raises `ConfigError` for a file that does not fit or a program named twice: nobody's file may loosen what is there.
     """
     programs = dict(over.programs) if over else {}
-    known = {name for names in programs for name in names.split()}
+    origins = dict(over.origins) if over else {}
     hosts = list(over.hosts) if over else []
     for file in files:
         read, _ = read_file(file, Table)
         for names, rule in read.programs.items():
-            if known & set(names.split()):
-                raise ConfigError(f"{file}: programs.{names}: is already in the table")
-            known |= set(names.split())
+            known = [name for name in names.split() if name in origins]
+            if known:
+                raise ConfigError(f"{file}: programs.{names}: {known[0]} is already in {origins[known[0]]}")
             programs[names] = rule
+        origins |= {name: str(file) for names in read.programs for name in names.split()}
         hosts += read.hosts
-    return Table(programs=programs, hosts=tuple(hosts))
+    return Table(programs=programs, hosts=tuple(hosts), origins=origins)
 
 
 @lru_cache(maxsize=1)

@@ -72,6 +72,7 @@ TOOL_CALLS = _counter("tool_calls", "Tool calls that ended.", "tool", "status")
 SHARED_CALLS = _counter("shared_calls", "Tool calls answered by what another agent had asked.", "tool")
 TOOL_CALL_SECONDS = _histogram("tool_call_seconds", "One tool call.", "tool", buckets=_CALL_BUCKETS_S)
 JUDGE_VERDICTS = _counter("judge_verdicts", "What the judge said.", "verdict")
+GUARDRAIL_DECISIONS = _counter("guardrail_decisions", "Commands by the layer that decided them.", "layer", "verdict")
 DENIALS = _counter("denials", "Tool calls a guardrail refused.", "layer")
 
 # Reports

@@ -27,7 +27,7 @@ def _ansi(command: str) -> str:
 
 
 def _look_alike(command: str) -> str:
-    return command.translate(str.maketrans("aecop", "аесор"))  # noqa: RUF001 -- Cyrillic on purpose
+    return command.translate(str.maketrans("aecop", "аесор"))
 
 
 WRAPPERS: tuple[Callable[[str], str], ...] = (

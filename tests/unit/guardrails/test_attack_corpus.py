@@ -23,7 +23,7 @@ HARMLESS = {
     "T1518.001:fa96c21c": "`pgrep -l` prints names of processes, no arguments",
     "T1652:d57dfc9e": "`lsmod` prints the names of loaded modules",
 }
-"""What is allowed by its id in the corpus, and why: it reads state of the kernel that holds no secret, here, no more."""
+"""What is allowed by its id in the corpus, and why: it reads what the kernel says of itself, no secret, no more."""
 
 
 @pytest.mark.skipif(not CORPUS.exists(), reason="RCA_CORPORA_DIR names no folder with attacks-dev.jsonl")

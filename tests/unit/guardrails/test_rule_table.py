@@ -7,7 +7,7 @@ import pytest
 from worker.errors import ConfigError
 from worker.guardrails.rules import UnprovenError, class_of_script
 from worker.guardrails.shell import parse
-from worker.guardrails.table import CommandClass, Table, builtin_table, load_table
+from worker.guardrails.table import CommandClass, Table, builtin_table, load_table, table_with
 
 EXAMPLE = """
 programs:
@@ -138,3 +138,102 @@ def test_short_and_long_options_of_the_product_are_spelled_as_options() -> None:
 
     odd = {o for rule in builtin_table().by_name.values() for o in options(rule) if not o.startswith(("-", "+"))}
     assert odd == set()
+
+
+MORE = """
+hosts: [status.example]
+programs:
+  sender: {flags: -f, no_input: true}
+  asker: {needs_operand: true, operands: [word*]}
+  poster:
+    flags: -G -x
+    takes: {word: --data}
+    requires: {--data: -G}
+  speaker: {style: literal, operands: [text*]}
+  outer:
+    takes: {word: --format}
+    commands:
+      inner: {takes: {number: --format}}
+      other: {}
+  fetcher: {operands: [fetched_url]}
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "sender -f </dev/null",
+        "echo | sender",
+        "asker x",
+        "poster -G --data x",
+        "poster -x",
+        "speaker --- disk -n",
+        "outer inner --format 5",
+        "outer other --format x",
+        "fetcher http://status.example/",
+    ],
+)
+def test_what_must_be_said_besides_is_said(command: str, tmp_path: Path) -> None:
+    table = load_table([_file(tmp_path, MORE)], over=builtin_table())
+
+    assert is_read(command, table)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "sender -f",
+        "echo x | sender",
+        "cat /var/log/a.log | sender",
+        "echo | cat | sender",
+        "ls | asker",
+        "poster --data x",
+        "outer inner --format x",
+        "fetcher http://other.example/",
+    ],
+)
+def test_what_must_be_said_besides_is_missed(command: str, tmp_path: Path) -> None:
+    table = load_table([_file(tmp_path, MORE)], over=builtin_table())
+
+    assert not is_read(command, table)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("programs:\n  x:\n    flags: -a\n    flagz: -b\n", r"line 4: programs\.x\.flagz: "),
+        ("programs:\n  x: {takes: {nonsense: -a}}\n", r"line 2: programs\.x: .*nonsense"),
+        ("programs:\n  x: {}\n  x: {}\n", r"line 3: x: stands twice"),
+        ("programs:\n  x: {\n", r"line \d: "),
+        ("programs:\n  ls: {flags: --all-of-it}\n", r"programs\.ls: ls is already in .*system\.yaml"),
+        ("hosts: ['http://x/']\n", r"line 1: hosts\.0: "),
+    ],
+)
+def test_an_operators_file_that_does_not_fit_is_named_with_line_and_field(
+    text: str, complaint: str, tmp_path: Path
+) -> None:
+    file = _file(tmp_path, text)
+
+    with pytest.raises(ConfigError, match=complaint) as raised:
+        table_with(file.parent)
+
+    assert str(file) in str(raised.value)
+
+
+def test_an_operators_programs_join_those_of_the_product(tmp_path: Path) -> None:
+    table = table_with(_file(tmp_path, MORE).parent)
+
+    assert is_read("asker x | grep y", table)
+    assert table.origins["asker"].endswith("more.yaml")
+    assert table_with(None) is builtin_table()
+
+
+def test_a_folder_without_rule_files_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds no rule file"):
+        table_with(tmp_path)
+
+
+def _file(folder: Path, text: str) -> Path:
+    file = folder / "more.yaml"
+    file.write_text(text)
+    return file

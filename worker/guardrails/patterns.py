@@ -1,0 +1,89 @@
+"""The kinds of values that one expression describes, by the name the table gives them; the whole value must match."""
+
+from collections.abc import Mapping
+
+_INSPECTED = (
+    r"\.(State|Name|Id|Image|Created|RestartCount|Driver|Platform|NetworkSettings|Mounts|SizeRw|SizeRootFs)\b"
+    r"|\.HostConfig\.(Memory\w*|NanoCpus|Cpu\w+|RestartPolicy|NetworkMode|PidsLimit|OomKillDisable|LogConfig)\b"
+    r"|\.Config\.(Image|Hostname|Healthcheck|ExposedPorts)\b"
+)
+_FIELD = rf"\{{\{{ *(json +)?({_INSPECTED})[\w.]* *\}}\}}"
+_RANGE = (
+    r"\{\{ *range +(\$\w+, *\$\w+ *:= *)?\.(NetworkSettings\.(Networks|Ports)|Mounts) *\}\}[^{}]*"
+    r"(\{\{ *(json +)?(\$\w+|\.\w+|\.) *\}\}[^{}]*)+\{\{ *end *\}\}"
+)
+_LAMBDA = (
+    r"(FunctionName|FunctionArn|Runtime|State|StateReason\w*|LastUpdate\w*|LastModified|Timeout|MemorySize|CodeSize"
+    r"|Version|Handler)"
+)
+_LAMBDAS = rf"({_LAMBDA}|\[{_LAMBDA}(, ?{_LAMBDA})*\])"
+_GCLOUD_HIDDEN = (
+    r"metadata|env|secret|passw|key|token|cert|auth|\*|config\b"
+    r"|\b(spec|template|containers|settings|items|value)\b(?![.\w])"
+)
+
+PATTERNS: Mapping[str, str] = {
+    "plain": r"[\w.,:/@%+=~^-]*",
+    "number": r"[+-]?\d+(\.\d+)?[a-zA-Z%]*",
+    "word": r"[\w.:@%+=,^~][\w.,:/@%+=~^-]*",
+    "words": r"[\w.:@%+=,^~\"'(][^\x00\n]*",
+    "time": r"[\w@+:.-][\w :.,+/-]*",
+    "name": r"[\w.@:\[\]*?-][\w.@:/*?\[\]\\-]*",
+    "selector": r"[\w.(!][\w./=!,() -]*",
+    "host": r"(?!.*(169\W?254|metadata))[\w:][\w.:-]*",
+    "record_type": r"(?i:a|aaaa|any|caa|cname|mx|ns|ptr|soa|srv|txt|ds|dnskey)",
+    "dig_operand": r"(?i)(?![ai]xfr)\+[a-z]+(=\w+)?|@[\w.:-]+|(?!([ai]xfr)(=|$))[\w.:*-]+\.?",
+    "date_format": r"\+.*",
+    "bsd_letters": r"-?[aAcfglmrSTuvwxXjhL]+o?|\d+(,\d+)*|(?!.*env)[\w%]{2,}[\w=%:]*(,[\w%]{2,}[\w=%:]*)+",
+    "process_columns": r"(?!.*env)[\w,=%:.-]+",
+    "process_pattern": r"[^\x00]+",
+    "sysctl_name": r"(?!.*\.\.)[a-z][\w-]*([./][\w*-]+)*",
+    "unit": r"[\w.@:\\*?-]+",
+    "unit_property": r"(?!.*(?i:environment|credential))[\w,]+",
+    "journal_match": r"_[A-Z_]+=[\w./@:-]+|\+",
+    "output_format": r"wide|json|yaml|yml|name|table|text|short[\w-]*|cat|verbose|with-unit|json-\w+|csv|tsv|plain",
+    "kube_format": r"(wide|json|yaml|name|(jsonpath|jsonpath-as-json|go-template|custom-columns)=[^\x00]*)",
+    "sort_key": r"-?[\w:.,]+",
+    "socket_filter": r"[\w(!:.*\[][\w.:/()=<>!,*\[\] -]*",
+    "az_query": r"(?!.*(?i:secret|password|connectionstring|primarykey|accesskey|env|settings))[^@\x00-][^\x00]*",
+    "terraform_address": r"[\w.\[\]\"-]+",
+    "tool_filter": r"[\w|.*:/-]+",
+    "raw_state": r"/(readyz|livez|healthz)(/[\w-]+)*(\?verbose)?|/version|/metrics",
+    "log_group": r"/?[\w.#/-]+",
+    "queue_url": r"https://sqs\.[\w-]+\.amazonaws\.com/\d+/[\w.-]+",
+    "lambda_fields": rf"(Functions|Versions)\[[^\]&@]*\]\.{_LAMBDAS}|{_LAMBDAS}",
+    "gcloud_fields": (
+        r"(value|table|csv|json|yaml|get)\[?[\w,-]*\]?"
+        rf"\((?!.*(?i:{_GCLOUD_HIDDEN}))[a-z][\w.,:=() \[\]/-]*\)|table|none"
+    ),
+    "gcloud_setting": (
+        r"(core/)?project|account|(compute|run|container|functions|dataproc)/(zone|region|cluster|location)"
+    ),
+    "certificate": r"(?!.*(\.\.|//|(?i:key|private|secret)))[\w./@+-]*[\w-]\.(crt|cer|cert|pem|der)",
+    "network_end": r"(?!.*(169\W?254|metadata))[\w.-]+:\d+",
+    "curl_print": r"(?!.*%(output|\{?stderr))[^@\x00-][^\x00]*",
+    "curl_header": r"(?i:accept|accept-encoding|accept-language|user-agent|cache-control): ?[\w.,;/=*+ -]*",
+    "curl_parameter": r"\w+=[^\x00]*",
+    "curl_method": r"GET|HEAD",
+    "null_device": r"/dev/null",
+    "db_name": r"[A-Za-z_][\w-]*",
+    "redis_key": r"[\w:.{}-]+",
+    "redis_setting": r"(?!.*(pass|auth|acl|user|\*))[a-z-]+",
+    "device": r"/dev/(sd[a-z]|nvme\d+(n\d+)?|vd[a-z]|xvd[a-z])",
+    "dpkg_path": r"[\w./+:-]+",
+    "container": r"[\w][\w.:/@-]*",
+    "docker_format": r"[^\x00]*",
+    "inspect_format": rf"[^{{}}]*({_FIELD}[^{{}}]*|{_RANGE}[^{{}}]*)+",
+    "remote_value": r"(?!(?i:file|fileb|https?|s3)://)[^@\x00-][^\x00]*",
+    "region": r"[\w-]+",
+    "jmespath": r"(?!.*(?i:userdata|user_data|password|secret|environment))[^\x00]+",
+    "gcloud_format": r"(?!.*(?i:metadata|env|secret|password|key))[^\x00-][^\x00]*",
+    "s3_place": r"s3://[\w./=-]*",
+    "tr_set": r"[^\x00]*",
+    "signal_list": r"\d*",
+    "interface": r"[\w.@-]+",
+    "size": r"[+-]?\d+[bcwkKMGT]?",
+    "file_type": r"[fdlpsbc](,[fdlpsbc])*",
+    "find_operand": r"[()!,]|\./?|/[\w./@+-]*|[\w.@+][\w./@+-]*",
+    "bracket": r"[()!,]",
+}
