@@ -20,6 +20,7 @@ from worker.steps import PATIENCE_S
 from worker.storage import agents, artifacts, evidence, investigations, sharing, transcripts
 from worker.tools.command import RunCommand
 from worker.tools.output import shorten
+from worker.tools.sandbox import find_cage
 from worker.tools.toolbox import Toolbox, build_toolbox
 from worker.tools.window import incident_window
 
@@ -34,7 +35,10 @@ def toolbox_for(services: Services, transcript: Transcript) -> Toolbox:
     """Return the tools this incident offers. Raises `MissingInputError` if it names data that is not there."""
     settings = services.settings
     policy = services.policy.for_path(transcript.event.user_path)
-    extra = [RunCommand(policy, kubeconfig=settings.rca_kubeconfig)] if settings.rca_commands else []
+    extra = []
+    if settings.rca_commands:
+        cage = find_cage(settings.rca_sandbox)
+        extra.append(RunCommand(policy, kubeconfig=settings.rca_kubeconfig, cage=cage))
     return build_toolbox(transcript.event, settings=settings, extra=extra)
 
 

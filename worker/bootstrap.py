@@ -31,6 +31,7 @@ from worker.services import Model, Services
 from worker.settings import Settings, load_settings
 from worker.storage.database import Database
 from worker.storage.heartbeat import Heartbeat
+from worker.tools.sandbox import find_cage
 
 log = structlog.get_logger()
 
@@ -67,6 +68,7 @@ def build_services(settings: Settings) -> Services:
 
 
 def _put_together(settings: Settings, database: Database, tracer: Tracer) -> Services:
+    find_cage(settings.rca_sandbox)  # refuses the start where what was asked for cannot be had
     redactor = build_redactor(settings)
     redis = _open_redis(settings)
     models = CurrentModels(settings, database, signal=Signal(redis), redactor=redactor)

@@ -172,6 +172,9 @@ class Settings(ModelSettings):
     rca_rules_dir: Path | None = Field(
         default=None, description="Folder of rule files that add programs and hosts; unreadable: all are denied."
     )
+    rca_sandbox: Literal["auto", "bwrap", "none"] = Field(
+        default="auto", description="Whether commands run in bubblewrap; `auto`: where it is installed and works."
+    )
     rca_kubeconfig: Path | None = Field(
         default=None, description="KUBECONFIG of the commands that `run_command` runs; unset: they have none."
     )

@@ -18,6 +18,7 @@ from worker.model_settings import ModelSettings
 from worker.ops.health import Check, CheckStatus, check_folder, render_check, worst
 from worker.ops.tracing import open_tracer
 from worker.settings import Settings, find_problems, is_secret, load_settings, unknown_variables
+from worker.tools.sandbox import find_cage
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _URL_PASSWORD = re.compile(r"(?<=://)([^/@\s]*):[^/@\s]*(?=@)")
@@ -180,6 +181,10 @@ def _check_commands(settings: Settings) -> Iterator[Check]:
     policy = load_policy(settings.rca_policy_file, settings.rca_rules_dir)
     if policy.fault:
         yield Check.fail("commands", policy.fault, fix="mend it: until then every command is denied")
+    try:
+        find_cage(settings.rca_sandbox)
+    except ConfigError as error:
+        yield Check.fail("commands", str(error), fix="install bubblewrap, or RCA_SANDBOX=auto")
 
 
 def look_at_roles(settings: Settings) -> Iterator[Check]:

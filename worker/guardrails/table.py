@@ -54,6 +54,7 @@ class Rule(BaseModel):
     requires: dict[str, str] = {}
     needs_operand: bool = Field(default=False, description="Whether it would read commands from its input without.")
     no_input: bool = False
+    network: bool = Field(default=False, description="Whether it needs the network where commands run in a sandbox.")
     alone: bool = Field(default=False, description="Whether it may stand without a subcommand.")
     everywhere: bool = Field(default=True, description="Whether its options also count after the subcommand.")
     commands: dict[str, "Rule"] = {}
@@ -119,6 +120,8 @@ class Table(BaseModel):
     about: str = ""
     hosts: tuple[_Host, ...] = Field(default=(), description="Hosts, `*.suffix` too, that may be asked over HTTP.")
     programs: dict[str, Rule] = {}
+    network: bool = Field(default=False, description="Whether all programs of the file do.")
+    networked: frozenset[str] = Field(default=frozenset(), exclude=True, description="Which do; set when joined.")
     origins: dict[str, str] = Field(default={}, exclude=True, description="File of each program; set when joined.")
 
     @cached_property
@@ -147,6 +150,7 @@ def load_table(files: Iterable[Path], *, over: Table | None = None) -> Table:
     """
     programs = dict(over.programs) if over else {}
     origins = dict(over.origins) if over else {}
+    networked = set(over.networked) if over else set()
     hosts = list(over.hosts) if over else []
     for file in files:
         read, _ = read_file(file, Table)
@@ -155,9 +159,10 @@ def load_table(files: Iterable[Path], *, over: Table | None = None) -> Table:
             if known:
                 raise ConfigError(f"{file}: programs.{names}: {known[0]} is already in {origins[known[0]]}")
             programs[names] = rule
+            networked |= set(names.split()) if rule.network or read.network else set()
         origins |= {name: str(file) for names in read.programs for name in names.split()}
         hosts += read.hosts
-    return Table(programs=programs, hosts=tuple(hosts), origins=origins)
+    return Table(programs=programs, hosts=tuple(hosts), networked=frozenset(networked), origins=origins)
 
 
 @lru_cache(maxsize=1)

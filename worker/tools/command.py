@@ -16,8 +16,10 @@ from worker.guardrails import paths
 from worker.guardrails.pipeline import DecisionVerdict, decide
 from worker.guardrails.policy import Policy
 from worker.guardrails.shell import Pipeline, Script, Simple, parse
+from worker.guardrails.table import Table
 from worker.guardrails.words import Word
 from worker.tools.execution import Completed, Launch, Limits, Stream, run_pipeline, run_shell
+from worker.tools.sandbox import Cage, needs_network
 
 MAX_MATCHES = 200
 _BUILTINS = frozenset(
@@ -51,8 +53,11 @@ class RunCommand:
 
     definition = ToolDefinition(name="run_command", description=_DESCRIPTION, parameters=_PARAMETERS)
 
-    def __init__(self, policy: Policy, *, kubeconfig: Path | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self, policy: Policy, *, kubeconfig: Path | None = None, limits: Limits | None = None, cage: Cage | None = None
+    ) -> None:
         self._policy = policy
+        self._cage = cage
         self._limits = limits or Limits()
         self._variables = {"KUBECONFIG": str(kubeconfig.absolute())} if kubeconfig else {}
 
@@ -78,8 +83,14 @@ class RunCommand:
         """Run a script from its words; only what needs a shell, and was allowed beyond the rules, gets one."""
         if is_proven or not _needs_shell(script):
             return self._run_pipelines(script, context)
-        limits = self._limits_until(context.deadline)
-        return run_shell(script.text, limits=limits, variables=self._variables, is_cancelled=context.is_cancelled)
+        return run_shell(
+            script.text,
+            limits=self._limits_until(context.deadline),
+            variables=self._variables,
+            cage=self._cage,
+            has_network=any(needs_network(c.texts, self._policy.table) for c in script.commands if c.words),
+            is_cancelled=context.is_cancelled,
+        )
 
     def _run_pipelines(self, script: Script, context: ToolContext) -> Completed:
         """Run pipelines in turn as `;`, `&&` and `||` say, and join what they print."""
@@ -95,9 +106,10 @@ class RunCommand:
 
     def _run_pipeline(self, pipeline: Pipeline, context: ToolContext) -> Completed:
         return run_pipeline(
-            [_launch(member) for member in pipeline.members],
+            [_launch(member, self._policy.table) for member in pipeline.members],
             limits=self._limits_until(context.deadline),
             variables=self._variables,
+            cage=self._cage,
             is_cancelled=context.is_cancelled,
         )
 
@@ -114,12 +126,14 @@ def _needs_shell(script: Script) -> bool:
     return not script.is_static or has_pattern or any(c.texts[0] in _BUILTINS for c in script.commands)
 
 
-def _launch(command: Simple) -> Launch:
+def _launch(command: Simple, table: Table) -> Launch:
     argv = tuple(text for word in command.words for text in _expanded(word))
     _check_repository(argv)
     stdout, stderr = Stream.CAPTURE, Stream.CAPTURE
     for redirect in command.redirects:
         target = redirect.target.text if redirect.target else ""
+        if redirect.descriptor == 0:
+            continue
         if target == "/dev/null":
             stdout = stdout if redirect.descriptor == 2 else Stream.NULL  # noqa: PLR2004 -- stderr's number
             stderr = stderr if redirect.descriptor == 1 else Stream.NULL
@@ -127,7 +141,8 @@ def _launch(command: Simple) -> Launch:
             stderr = Stream.NULL if stdout is Stream.NULL else Stream.STDOUT
         elif (redirect.descriptor, target) == (1, "2"):
             stdout = Stream.NULL if stderr is Stream.NULL else Stream.STDERR
-    return Launch(argv, stdout, stderr)
+    reads = not any(redirect.descriptor == 0 for redirect in command.redirects)
+    return Launch(argv, stdout, stderr, reads, needs_network(argv, table))
 
 
 def _check_repository(argv: tuple[str, ...]) -> None:

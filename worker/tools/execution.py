@@ -18,15 +18,15 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
 from worker.errors import ToolFailedError
 from worker.ops.children import tied_to_parent
+from worker.tools.sandbox import PATH, Cage, Sandbox
 
-PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 MAX_PROCESSES = 8192
 TERM_GRACE_S = 0.5
 _TICK_S = 0.05
@@ -54,11 +54,13 @@ class Stream(StrEnum):
 
 @dataclass(frozen=True)
 class Launch:
-    """One process: its words, and where its two streams go."""
+    """One process: its words, where its two streams go, whether it reads the one before it, whether it has network."""
 
     argv: tuple[str, ...]
     stdout: Stream = Stream.CAPTURE
     stderr: Stream = Stream.CAPTURE
+    reads: bool = True
+    has_network: bool = True
 
 
 @dataclass(frozen=True)
@@ -86,54 +88,6 @@ class Completed:
     was_cancelled: bool = False
 
 
-@dataclass(frozen=True)
-class Sandbox:
-    """An empty working directory and an empty home, both gone afterwards."""
-
-    folder: Path
-    variables: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def work(self) -> Path:
-        return self.folder / "work"
-
-    def environment(self) -> dict[str, str]:
-        """Allow-listed variables only; git's switch off what a repository's own configuration could run."""
-        return {
-            "PATH": PATH,
-            "LANG": "C.UTF-8",
-            "TZ": "UTC",
-            "HOME": str(self.folder / "home"),
-            "TMPDIR": str(self.folder / "home"),
-            "PAGER": "cat",
-            **_GIT,
-            **self.variables,
-        }
-
-
-_GIT_CONFIG = {
-    "core.fsmonitor": "false",
-    "core.hooksPath": "/dev/null",
-    "core.pager": "cat",
-    "log.showSignature": "false",
-    "gpg.program": "false",
-    "gpg.openpgp.program": "false",
-    "gpg.x509.program": "false",
-    "gpg.ssh.program": "false",
-}
-_GIT = {
-    "GIT_NO_LAZY_FETCH": "1",
-    "GIT_ALLOW_PROTOCOL": "none",
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_PAGER": "cat",
-    "GIT_CONFIG_COUNT": str(len(_GIT_CONFIG)),
-    **{f"GIT_CONFIG_KEY_{i}": key for i, key in enumerate(_GIT_CONFIG)},
-    **{f"GIT_CONFIG_VALUE_{i}": value for i, value in enumerate(_GIT_CONFIG.values())},
-}
-
-
 class Stop(StrEnum):
     """Why a command was ended before its own end."""
 
@@ -154,6 +108,7 @@ def run_pipeline(
     *,
     limits: Limits,
     variables: Mapping[str, str] | None = None,
+    cage: Cage | None = None,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> Completed:
     """Run processes joined by pipes, without a shell.
@@ -162,13 +117,13 @@ def run_pipeline(
     """
     argvs = [(find_program(c.argv[0]), *c.argv[1:]) for c in commands]
     with tempfile.TemporaryDirectory(prefix="rca-", ignore_cleanup_errors=True) as folder:
-        sandbox = Sandbox(Path(folder), variables or {})
+        sandbox = Sandbox(Path(folder), variables or {}, cage)
         for name in ("work", "home"):
             (sandbox.folder / name).mkdir(mode=0o700)
         with _Run(limits, sandbox) as run:
             if is_cancelled():  # the last look: a process that stood still until now may have lost its step
                 raise ToolFailedError("cancelled before the command ran")
-            run.start([Launch(argv, c.stdout, c.stderr) for argv, c in zip(argvs, commands, strict=True)])
+            run.start([replace(command, argv=argv) for argv, command in zip(argvs, commands, strict=True)])
             return run.finish(is_cancelled)
 
 
@@ -177,12 +132,15 @@ def run_shell(
     *,
     limits: Limits,
     variables: Mapping[str, str] | None = None,
+    cage: Cage | None = None,
+    has_network: bool = True,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> Completed:
     """Run text that needs a shell: bash where there is one, since bash's grammar is the one it was read with."""
     bash = shutil.which("bash", path=PATH)
     argv = (bash, "--noprofile", "--norc", "-c", text) if bash else ("/bin/sh", "-c", text)
-    return run_pipeline([Launch(argv)], limits=limits, variables=variables, is_cancelled=is_cancelled)
+    launch = Launch(argv, has_network=has_network)
+    return run_pipeline([launch], limits=limits, variables=variables, cage=cage, is_cancelled=is_cancelled)
 
 
 @dataclass
@@ -251,13 +209,14 @@ class _Run:
 
     def _spawn(self, command: Launch, *, stdin: int, stdout: int, stderr: int) -> None:
         null = self._open_null()
+        caged = self._sandbox.around(command.argv, has_network=command.has_network)
         first = {Stream.NULL: null, Stream.STDERR: stderr}.get(command.stdout, stdout)
         second = {Stream.NULL: null, Stream.STDOUT: stdout}.get(command.stderr, stderr)
-        argv = [*tied_to_parent("KILL"), "/bin/sh", "-c", _LAUNCHER, "sh", *_limit_words(self._limits), *command.argv]
+        argv = [*tied_to_parent("KILL"), "/bin/sh", "-c", _LAUNCHER, "sh", *_limit_words(self._limits), *caged]
         try:
             process = subprocess.Popen(  # noqa: S603 -- the words were decided by the guardrail; no shell reads them
                 argv,
-                stdin=stdin,
+                stdin=stdin if command.reads else null,
                 stdout=first,
                 stderr=second,
                 cwd=self._sandbox.work,

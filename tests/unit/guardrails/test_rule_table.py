@@ -237,3 +237,10 @@ def _file(folder: Path, text: str) -> Path:
     file = folder / "more.yaml"
     file.write_text(text)
     return file
+
+
+def test_the_table_says_which_programs_need_the_network(tmp_path: Path) -> None:
+    table = load_table([_file(tmp_path, "programs: {asker: {network: true}, reader: {}}")], over=builtin_table())
+
+    assert {"kubectl", "dig", "psql", "ss", "asker"} <= table.networked
+    assert not {"grep", "cat", "git", "ps", "reader"} & table.networked

@@ -48,6 +48,8 @@ def test_the_result_says_what_ran_and_how_it_ended() -> None:
         ("ls /nonexistent 2>&1 | wc -l", "1\n"),
         ("ls /nonexistent |& wc -l", "1\n"),
         ("echo a >/dev/null", ""),
+        ("echo a | cat </dev/null", ""),
+        ("cat </dev/null; echo a | cat", "a\n"),
         ("echo '$(id)' \"*\" '; id'", "$(id) * ; id\n"),
         ("seq 3 | awk '{s+=$1} END {print s}'", "6\n"),
         ("seq 5 | sed -n '2,3p'", "2\n3\n"),
