@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from worker import spans
 from worker.domain.states import AgentKind, ToolCallStatus
-from worker.domain.tooling import ToolContext, ToolOutput
+from worker.domain.tooling import Tool, ToolContext, ToolOutput
 from worker.domain.transcript import Claim, ToolCall, Transcript
 from worker.errors import NotFoundError, StorageUnavailableError, ToolError, ToolInputError
 from worker.investigation.emptiness import is_empty
@@ -19,6 +19,7 @@ from worker.services import Services
 from worker.steps import PATIENCE_S
 from worker.storage import agents, artifacts, evidence, investigations, sharing, transcripts
 from worker.tools.command import RunCommand
+from worker.tools.database import query_sql
 from worker.tools.output import shorten
 from worker.tools.sandbox import find_cage
 from worker.tools.toolbox import Toolbox, build_toolbox
@@ -35,7 +36,7 @@ def toolbox_for(services: Services, transcript: Transcript) -> Toolbox:
     """Return the tools this incident offers. Raises `MissingInputError` if it names data that is not there."""
     settings = services.settings
     policy = services.policy.for_path(transcript.event.user_path)
-    extra = []
+    extra: list[Tool] = [query_sql(settings.rca_sql_url)] if settings.rca_sql_url else []
     if settings.rca_commands:
         cage = find_cage(settings.rca_sandbox)
         extra.append(RunCommand(policy, kubeconfig=settings.rca_kubeconfig, cage=cage))

@@ -175,6 +175,9 @@ class Settings(ModelSettings):
     rca_sandbox: Literal["auto", "bwrap", "none"] = Field(
         default="auto", description="Whether commands run in bubblewrap; `auto`: where it is installed and works."
     )
+    rca_sql_url: Text = Field(
+        default=None, description="URL of the PostgreSQL database that `query_sql` reads; unset: it is not offered."
+    )
     rca_kubeconfig: Path | None = Field(
         default=None, description="KUBECONFIG of the commands that `run_command` runs; unset: they have none."
     )
@@ -259,7 +262,7 @@ def _problems_of(error: ValidationError) -> list[tuple[str, str]]:
     return [(".".join(map(str, e["loc"])).upper(), e["msg"]) for e in error.errors()]
 
 
-_ADDRESSES = ("database_url", "redis_url", "otel_exporter_otlp_endpoint")
+_ADDRESSES = ("database_url", "redis_url", "rca_sql_url", "otel_exporter_otlp_endpoint")
 """URLs that may hold a password."""
 
 

@@ -36,6 +36,8 @@ _FORBIDDEN = frozenset(
     analyze analyse load handler outfile dumpfile procedure lateral rows tablesample table values window union
     """.split()  # noqa: SIM905 -- words
 )
+_COMPOUND = frozenset({"with", "union", "rows", "window"})
+"""What a read of one's own tables may have besides."""
 _CLAUSES = frozenset({"select", "from", "join", "where", "on", "group", "order", "having", "limit", "offset", "using"})
 _BEFORE_RELATION = frozenset({"from", "join", ",", "("})
 _ODD_FROM = frozenset({"extract", "substring", "trim"})
@@ -76,6 +78,33 @@ def is_read_only_mysql(statement: str) -> bool:
     r"""One `SHOW` of state or one such `SELECT`; the client's own `\G` at the end is its way to print."""
     text = _one_statement(re.sub(r"\s*\\[Gg]\s*$", "", statement))
     return text is not None and (bool(_MYSQL_SHOW.fullmatch(text.lower())) or _is_select(text.lower(), "mysql"))
+
+
+_SECRET = re.compile(
+    r"(pg_catalog\.)?pg_(shadow|authid|user_mappings?|largeobject\w*|hba_\w+|ident_\w+|file_settings|subscription|settings"
+    r"|foreign_server|proc|statistic\w*|stats\w*)|information_schema\.(user_mapping|foreign)_\w+"
+)
+"""Relations of PostgreSQL that hold passwords, connections, files or samples of data."""
+
+
+def fault_of_read(statement: str) -> str | None:
+    """Say why a statement is not one read of tables without a function that does more; None where it is.
+
+    The transaction that runs it cannot write; this keeps away what such a transaction still lets through.
+    """
+    text = _one_statement(statement)
+    if text is None:
+        return "one statement without comments, backslashes, dollars, at signs and double quotes is taken"
+    tokens = _tokens(text.lower())
+    if not tokens or tokens[0] not in {"select", "with"}:
+        return "it does not begin with SELECT or WITH"
+    if words := sorted((_FORBIDDEN - _COMPOUND) & set(tokens)):
+        return f"{words[0].upper()} is not taken"
+    called = [word for word, after in _pairs(tokens) if word[0].isalpha() and after == "(" and not _may_precede(word)]
+    if called:
+        return f"the function {called[0]} is not known to do nothing but read"
+    hidden = [relation for relation in _relations(tokens) if not relation or _SECRET.fullmatch(relation)]
+    return f"{hidden[0] or 'the statement'} is not for reading" if hidden else None
 
 
 def _one_statement(statement: str) -> str | None:
