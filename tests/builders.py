@@ -14,7 +14,7 @@ from worker.current_models import CurrentModels
 from worker.domain.conversation import ModelAnswer
 from worker.domain.incident import IncidentEvent
 from worker.domain.states import Step
-from worker.guardrails.policy import Policy
+from worker.guardrails.policy import load_policy
 from worker.investigation.roles import load_roles
 from worker.llm.callers import Callers
 from worker.llm.routing import Router
@@ -64,7 +64,7 @@ def build_services(url: str, model: Model, *, tracer: Tracer | None = None, **fi
         callers=Callers(FakeRedis(), settings, learn=redactor.learn),
         router=Router(settings, source=models.get),
         redactor=redactor,
-        policy=Policy(),
+        policy=load_policy(settings.rca_policy_file, settings.rca_rules_dir),
         send=CollectingQueue(),
         destinations=find_destinations(settings),
         roles=load_roles(settings.rca_roles_dir),

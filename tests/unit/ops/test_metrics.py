@@ -14,6 +14,7 @@ PROMISED = {
     "rca_cost_usd",
     "rca_judge_verdicts",
     "rca_denials",
+    "rca_guardrail_decisions",
     "rca_step_retries",
     "rca_cooldowns",
     "rca_sweeper_age_seconds",

@@ -16,7 +16,7 @@ from worker.errors import LeaseLostError, ProviderUnavailableError, StorageUnava
 from worker.judging import Judged
 from worker.services import Services
 from worker.storage import verdicts
-from worker.storage.tables import UsageRow
+from worker.storage.tables import UsageRow, VerdictRow
 
 Open = Callable[..., Services]
 Decision = dict[str, str]
@@ -123,6 +123,22 @@ def test_a_verdict_is_kept_for_its_user_path_its_policy_and_its_model_only(open_
     bench.judge(ONE, user_path="/team/b")
     bench.judge(ONE, user_path="/team/a", claim=replace(bench.claim, agent=elsewhere))
     assert len(bench.asked) == 3
+
+
+def test_a_verdict_that_has_expired_is_asked_for_again(open_services: Open) -> None:
+    bench = Bench(open_services, decides(e1_1="allow"), decides(e1_1="deny"))
+    bench.store(bench.judge(ONE))
+    with bench.services.database.transaction() as session:
+        row = session.query(VerdictRow).one()
+        assert row.expires_at - row.created_at == verdicts.KEPT_FOR
+        row.expires_at = row.created_at
+
+    again = bench.judge(ONE)
+    bench.store(again)
+
+    assert verdicts_of(again) == [("denied", "it is deny")]
+    assert [v for v, _ in verdicts_of(bench.judge(ONE))] == ["denied"]
+    assert len(bench.asked) == 2
 
 
 def test_without_a_judge_everything_open_is_denied_and_nothing_kept(open_services: Open) -> None:
