@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.tools.test_command import context
 from worker.errors import ToolFailedError
+from worker.guardrails.policy import Policy, load_policy
 from worker.ops.children import tied_to_parent
-from worker.tools.execution import PATH, Completed, Launch, Limits, Stream, run_pipeline, run_shell
+from worker.tools.command import RunCommand
+from worker.tools.execution import Completed, Launch, Limits, Stream, run_pipeline, run_shell
+from worker.tools.sandbox import PATH
 
 QUICK = Limits(timeout_s=10)
 
@@ -270,3 +274,38 @@ def test_a_command_does_not_outlive_a_worker_that_was_killed(tmp_path: Path) -> 
     worker.wait(timeout=10)
 
     assert gone(int(noted.read_text()))
+
+
+def test_a_hostile_repository_runs_nothing_to_show_a_difference(tmp_path: Path) -> None:
+    planted = tmp_path / "ran"
+    harm = f"'touch {planted}; cat'"
+    steps = (
+        f"cd {tmp_path}",
+        "git init -q",
+        f"git config diff.external {harm}",
+        f"git config diff.odd.textconv {harm}",
+        "echo '*.txt diff=odd' > .gitattributes",
+        "echo one > a.txt",
+        "git add -A",
+        "git -c user.name=x -c user.email=x@example.com commit -qm one",
+        "echo two > a.txt",
+    )
+    assert shell(" && ".join(steps)).exit_code == 0
+    tool = RunCommand(Policy())
+
+    for command in (f"git -C {tmp_path} diff", f"git -C {tmp_path} log -p", f"git -C {tmp_path} show HEAD"):
+        assert '"exit_code": 0' in tool.run({"command": command}, context()).text
+
+    assert not planted.exists()
+
+
+def test_a_link_to_a_secret_is_not_read(tmp_path: Path) -> None:
+    key = tmp_path / "id_rsa"
+    key.write_text("private")
+    link = tmp_path / "app.log"
+    link.symlink_to(key)
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(f"allow: ['cat {link}']")
+
+    with pytest.raises(ToolFailedError, match="is a link"):
+        RunCommand(load_policy(policy)).run({"command": f"cat {link}"}, context())

@@ -27,7 +27,7 @@ _SECRET_PARTS = re.compile(
 
 _OPEN_CONTENT = re.compile(
     r"""
-    /var/log/.+
+    /var/log/[\w.@%+=:,/~\ -]+
     |/(opt|srv|app|data|home|usr/local|var/lib|var/opt|mnt|logs?)(/[\w.@+-]+)+\.(log|out|err)(\.\d+|-\d+)?(\.gz|\.\d+)?
     |/proc/(\d+|self)/(status|stat|statm|limits|io|sched|schedstat|cgroup|oom_score|oom_score_adj|wchan|net/.+|comm)
     |/proc/(meminfo|cpuinfo|loadavg|uptime|stat|vmstat|version|mounts|partitions|diskstats|interrupts|softirqs|slabinfo
@@ -67,7 +67,11 @@ def may_be_read(path: str) -> bool:
 
 def may_be_expanded(pattern: str) -> bool:
     """Say whether whatever an absolute pattern matches may be read; the matches are checked again one by one."""
-    return pattern.startswith(_PATTERN_ROOTS) and may_be_read(pattern)
+    return (
+        pattern.startswith(_PATTERN_ROOTS)
+        and may_be_read(re.sub(r"[*?\[\]!^]", "x", pattern))
+        and may_be_listed(pattern)
+    )
 
 
 def looks_secret(text: str) -> bool:

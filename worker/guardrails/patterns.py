@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 _INSPECTED = (
     r"\.(State|Name|Id|Image|Created|RestartCount|Driver|Platform|NetworkSettings|Mounts|SizeRw|SizeRootFs)\b"
-    r"|\.HostConfig\.(Memory\w*|NanoCpus|Cpu\w+|RestartPolicy|NetworkMode|PidsLimit|OomKillDisable|LogConfig)\b"
+    r"|\.HostConfig\.(Memory\w*|NanoCpus|Cpu\w+|RestartPolicy|NetworkMode|PidsLimit|OomKillDisable)\b"
     r"|\.Config\.(Image|Hostname|Healthcheck|ExposedPorts)\b"
 )
 _FIELD = rf"\{{\{{ *(json +)?({_INSPECTED})[\w.]* *\}}\}}"
@@ -67,6 +67,7 @@ PATTERNS: Mapping[str, str] = {
     "curl_method": r"GET|HEAD",
     "null_device": r"/dev/null",
     "db_name": r"[A-Za-z_][\w-]*",
+    "kafka_entity": r"topics|brokers|groups",
     "redis_key": r"[\w:.{}-]+",
     "redis_setting": r"(?!.*(pass|auth|acl|user|\*))[a-z-]+",
     "device": r"/dev/(sd[a-z]|nvme\d+(n\d+)?|vd[a-z]|xvd[a-z])",
@@ -74,7 +75,7 @@ PATTERNS: Mapping[str, str] = {
     "container": r"[\w][\w.:/@-]*",
     "docker_format": r"[^\x00]*",
     "inspect_format": rf"[^{{}}]*({_FIELD}[^{{}}]*|{_RANGE}[^{{}}]*)+",
-    "remote_value": r"(?!(?i:file|fileb|https?|s3)://)[^@\x00-][^\x00]*",
+    "remote_value": r"(?!(?i:https?|s3)://)(?!.*(?i:fileb?://|@=))[^@\x00-][^\x00]*",
     "region": r"[\w-]+",
     "jmespath": r"(?!.*(?i:userdata|user_data|password|secret|environment))[^\x00]+",
     "gcloud_format": r"(?!.*(?i:metadata|env|secret|password|key))[^\x00-][^\x00]*",

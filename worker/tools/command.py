@@ -128,7 +128,10 @@ def _needs_shell(script: Script) -> bool:
 
 def _launch(command: Simple, table: Table) -> Launch:
     argv = tuple(text for word in command.words for text in _expanded(word))
-    _check_repository(argv)
+    _check_links(argv)
+    if argv[0].rsplit("/", 1)[-1] == "git":
+        _check_repository(argv)
+        argv = _without_helpers(argv)
     stdout, stderr = Stream.CAPTURE, Stream.CAPTURE
     for redirect in command.redirects:
         target = redirect.target.text if redirect.target else ""
@@ -145,10 +148,26 @@ def _launch(command: Simple, table: Table) -> Launch:
     return Launch(argv, stdout, stderr, reads, needs_network(argv, table))
 
 
+def _check_links(argv: tuple[str, ...]) -> None:
+    """Refuse a path that leads through a link to what holds secrets: the name that was proven is not what is read."""
+    for word in (w for w in argv[1:] if w.startswith("/")):
+        real = str(Path(word).resolve())
+        if real != word and not real.endswith(".log") and paths.looks_secret(real):
+            raise ToolFailedError(f"{word} is a link to what is not for reading")
+
+
+def _without_helpers(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """Switch off what a repository's own configuration could run to show a difference."""
+    place = 1
+    while place < len(argv) and argv[place].startswith("-"):
+        place += 2 if argv[place] == "-C" else 1
+    if place == len(argv) or argv[place] not in {"diff", "log", "show", "whatchanged"}:
+        return argv
+    return (*argv[: place + 1], "--no-ext-diff", "--no-textconv", *argv[place + 1 :])
+
+
 def _check_repository(argv: tuple[str, ...]) -> None:
     """Refuse `git -C` outside a repository: there `git diff` would compare any two files of that folder."""
-    if argv[0].rsplit("/", 1)[-1] != "git":
-        return
     for folder in (Path(value) for option, value in pairwise(argv) if option == "-C" and value.startswith("/")):
         if not any((place / ".git").exists() for place in (folder, *folder.parents)):
             raise ToolFailedError(f"{folder} is not in a git repository")
