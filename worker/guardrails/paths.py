@@ -48,6 +48,7 @@ _OPEN_LISTING = re.compile(
 """Folders whose names and sizes are asked for every day, though what is in them is not for reading."""
 
 _RELATIVE_NAME = re.compile(r"[\w.,:@%=/ *?\[\]{}-]+")
+_GLOB = re.compile(r"[*?\[\]!^]")
 _PATTERN_ROOTS = ("/var/log/", "/sys/class/", "/sys/fs/cgroup/")
 
 
@@ -67,11 +68,8 @@ def may_be_read(path: str) -> bool:
 
 def may_be_expanded(pattern: str) -> bool:
     """Say whether whatever an absolute pattern matches may be read; the matches are checked again one by one."""
-    return (
-        pattern.startswith(_PATTERN_ROOTS)
-        and may_be_read(re.sub(r"[*?\[\]!^]", "x", pattern))
-        and may_be_listed(pattern)
-    )
+    one_match = _GLOB.sub("x", pattern)
+    return pattern.startswith(_PATTERN_ROOTS) and may_be_read(one_match) and may_be_listed(pattern)
 
 
 def looks_secret(text: str) -> bool:
