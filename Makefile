@@ -13,7 +13,8 @@ BIN := $(VENV)/bin
 DEMO_VENV ?= .venv-demo
 PROXY_VENV := .venv-litellm
 
-.PHONY: demo test check format lock bench bench-orchestrated bench-client footprint chaos prices detectors clean
+.PHONY: demo test check format lock bench bench-orchestrated bench-client bench-guardrail footprint chaos prices detectors \
+	clean
 
 $(BIN)/.dev: locks/dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -55,6 +56,9 @@ bench: $(BIN)/.dev
 
 bench-orchestrated: $(BIN)/.dev
 	$(BIN)/python -m tests.benchmarks.orchestrated
+
+bench-guardrail: $(BIN)/.dev
+	$(BIN)/python -m tests.benchmarks.guardrail
 
 bench-client: $(BIN)/.dev
 	$(BIN)/python -m tests.benchmarks.provider_client

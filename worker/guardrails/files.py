@@ -10,6 +10,8 @@ from pydantic import BaseModel, ValidationError
 from worker.errors import ConfigError
 
 _M = TypeVar("_M", bound=BaseModel)
+_Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The one in C where PyYAML has it: ten times as fast."""
 
 
 def read_file(file: Path, schema: type[_M]) -> tuple[_M, str]:
@@ -18,10 +20,12 @@ def read_file(file: Path, schema: type[_M]) -> tuple[_M, str]:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: cannot be read ({type(error).__name__})") from error
+    root: yaml.Node | None = None
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = _Loader(text)
+        root = loader.get_single_node()
         _refuse_doubles(root, file)
-        return schema.model_validate(yaml.safe_load(text) if root else {}), text
+        return schema.model_validate(loader.construct_document(root) if root else {}), text
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{file}: line {line}: {error.problem or 'no YAML'}") from error
@@ -35,7 +39,7 @@ def read_file(file: Path, schema: type[_M]) -> tuple[_M, str]:
 
 def line_of(file: Path, value: str) -> int | None:
     """Return the line of a value in a file that was read before; None where it no longer is."""
-    waiting = [yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)]
+    waiting = [yaml.compose(file.read_text(encoding="utf-8"), Loader=_Loader)]
     while waiting:
         node = waiting.pop()
         if isinstance(node, yaml.ScalarNode) and str(node.value).strip() == value:

@@ -22,13 +22,16 @@ _GCLOUD_HIDDEN = (
     r"|\b(spec|template|containers|settings|items|value)\b(?![.\w])"
 )
 
+_NO_CLIMB = r"(?!(.*/)?\.\.(/|$))"
+"""No way up out of the empty folder that commands run in: a program may take any word for a file."""
+
 PATTERNS: Mapping[str, str] = {
-    "plain": r"[\w.,:/@%+=~^-]*",
+    "plain": rf"(?!-\D){_NO_CLIMB}[\w.,:/@%+=~^-]*",
     "number": r"[+-]?\d+(\.\d+)?[a-zA-Z%]*",
-    "word": r"[\w.:@%+=,^~][\w.,:/@%+=~^-]*",
+    "word": rf"{_NO_CLIMB}[\w.:@%+=,^~][\w.,:/@%+=~^-]*",
     "words": r"[\w.:@%+=,^~\"'(][^\x00\n]*",
     "time": r"[\w@+:.-][\w :.,+/-]*",
-    "name": r"[\w.@:\[\]*?-][\w.@:/*?\[\]\\-]*",
+    "name": rf"{_NO_CLIMB}[\w.@:\[\]*?][\w.@:/*?\[\]\\-]*",
     "selector": r"[\w.(!][\w./=!,() -]*",
     "host": r"(?!.*(169\W?254|metadata))[\w:][\w.:-]*",
     "record_type": r"(?i:a|aaaa|any|caa|cname|mx|ns|ptr|soa|srv|txt|ds|dnskey)",

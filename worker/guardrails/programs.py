@@ -52,5 +52,10 @@ def is_read_only_jq(program: str) -> bool:
 
 
 def is_read_only_yq(program: str) -> bool:
-    """No file, no environment, nothing evaluated, in either of the two programs of this name; never in place."""
+    """No file, no environment, nothing evaluated, in either of the two programs of this name; never in place.
+
+    One of them takes an only argument that is a file for one, so that what could be a path is none.
+    """
+    if "/" in program and not re.match(r"\.[^./]", program):
+        return False
     return not program.startswith("-") and not _YQ_FORBIDDEN.search(program)
