@@ -19,9 +19,11 @@ from worker.cli.system import find_settings
 from worker.cli.upfile import read_up_file
 from worker.errors import ConfigError, UserError
 from worker.guardrails.policy import load_policy
+from worker.guardrails.table import builtin_table
 from worker.llm.routing import Role
 from worker.ops.health import Check, CheckStatus, check_folder, render_check, worst
 from worker.settings import Settings, find_problems
+from worker.tools.sandbox import find_cage
 
 NO_CALL = (
     "no model was called; `rca doctor --call` tries each provider, a small incident all of it:"
@@ -98,11 +100,23 @@ def look_at_models(settings: Settings) -> Iterator[Check]:
 def look_at_policy(settings: Settings) -> Iterator[Check]:
     policy = load_policy(settings.rca_policy_file, settings.rca_rules_dir)
     if policy.fault:
-        fix = "mend RCA_POLICY_FILE: until then every command is denied"
+        fix = "mend it: until then every command is denied"
         yield Check.fail("command policy", policy.fault, fix=fix)
         return
-    rules = f"{len(policy.deny)} deny, {len(policy.allow)} allow"
-    yield Check.ok("command policy", rules if settings.rca_policy_file else "built-in rules only")
+    own = f"{len(policy.deny)} deny, {len(policy.allow)} allow, {len(policy.paths)} paths"
+    yield Check.ok("command policy", own if settings.rca_policy_file else "built-in rules only")
+    added = set(policy.table.origins) - set(builtin_table().origins)
+    if added:
+        yield Check.ok("command rules", f"{', '.join(sorted(added))} from {settings.rca_rules_dir}")
+
+
+def look_at_sandbox(settings: Settings) -> Iterator[Check]:
+    try:
+        cage = find_cage(settings.rca_sandbox)
+    except ConfigError as error:
+        yield Check.fail("sandbox", str(error), fix="install bubblewrap, or RCA_SANDBOX=auto")
+        return
+    yield Check.ok("sandbox", "commands run in bubblewrap" if cage else "none: commands run without bubblewrap")
 
 
 LOOKS: tuple[Look, ...] = (
@@ -113,5 +127,6 @@ LOOKS: tuple[Look, ...] = (
     look_at_providers,
     look_at_roles,
     look_at_policy,
+    look_at_sandbox,
     look_at_sign_in,
 )

@@ -28,6 +28,7 @@ _NO_CLIMB = r"(?!(.*/)?\.\.(/|$))"
 PATTERNS: Mapping[str, str] = {
     "plain": rf"(?!-\D){_NO_CLIMB}[\w.,:/@%+=~^-]*",
     "number": r"[+-]?\d+(\.\d+)?[a-zA-Z%]*",
+    "short_wait": r"\d{1,2}(\.\d+)?s?",
     "word": rf"{_NO_CLIMB}[\w.:@%+=,^~][\w.,:/@%+=~^-]*",
     "words": r"[\w.:@%+=,^~\"'(][^\x00\n]*",
     "time": r"[\w@+:.-][\w :.,+/-]*",

@@ -139,3 +139,14 @@ def test_lead_sub_agents_and_bad_role_files_are_told(monkeypatch: pytest.MonkeyP
     assert "ok    model: offline/analyst  (RCA_SUBAGENT_MODEL;" in told
     assert "ok    orchestrator: offline/analyst  (RCA_ORCHESTRATOR_MODEL;" in told
     assert f"fail  roles: {tmp_path / 'role.md'}: front matter: " in told
+
+
+def test_the_sandbox_and_the_operators_programs_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text("programs: {shopctl: {}}")
+    monkeypatch.setenv("RCA_RULES_DIR", str(tmp_path))
+    monkeypatch.setenv("RCA_SANDBOX", "none")
+
+    said = doctor().stdout
+
+    assert f"shopctl from {tmp_path}" in said
+    assert "commands run without bubblewrap" in said
