@@ -17,6 +17,7 @@ _SPRINKLE = (
     "é",
     "😀",
 )
+_SHORT = ("grep -", "sort", "a = b", "uniq -c1-3", "x", "head -5", "2>&1 cat", "fi", "", "(x)", "{ x; }", "! x")
 _MAX_CHARS = 6000
 
 
@@ -40,6 +41,8 @@ def _noise(chance: random.Random) -> str:
 def _change(chance: random.Random, command: str, commands: Sequence[str]) -> str:
     place = chance.randint(0, len(command))
     kind = chance.randrange(5)
+    if chance.random() < 0.1:  # noqa: PLR2004
+        return command + " | " + " | ".join(chance.choices(_SHORT, k=chance.randint(1, 17)))
     if kind == 0:
         return command[:place] + chance.choice(_SPRINKLE) + command[place:]
     if kind == 1:
