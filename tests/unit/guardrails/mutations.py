@@ -41,7 +41,7 @@ def _noise(chance: random.Random) -> str:
 def _change(chance: random.Random, command: str, commands: Sequence[str]) -> str:
     place = chance.randint(0, len(command))
     kind = chance.randrange(5)
-    if chance.random() < 0.1:  # noqa: PLR2004
+    if chance.random() < 0.1:
         return command + " | " + " | ".join(chance.choices(_SHORT, k=chance.randint(1, 17)))
     if kind == 0:
         return command[:place] + chance.choice(_SPRINKLE) + command[place:]
