@@ -238,6 +238,7 @@ class System:
             "REDIS_URL": redis_url,
             "RCA_HOME": str(folder / "home"),
             "RCA_LOG_LEVEL": "DEBUG",
+            "RCA_SANDBOX": "none",  # commands leave traces in files, by which tests count how often they ran
             **provider.environment(),
             **environment,
         }

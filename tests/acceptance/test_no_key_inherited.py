@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import pytest
 from pydantic import SecretStr
@@ -21,6 +21,7 @@ from worker.model_settings import ModelSettings
 from worker.settings import Settings, is_secret
 from worker.tools.command import RunCommand
 from worker.tools.execution import Completed, Launch, Limits, run_pipeline, run_shell
+from worker.tools.sandbox import find_cage
 
 ROOT = Path(__file__).parents[2]
 LIMITS = Limits(timeout_s=20)
@@ -38,16 +39,17 @@ def _all_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, f"{CANARY}-{name}")
 
 
-def shell_of(text: str) -> Completed:
-    return run_shell(text, limits=LIMITS)
-
-
-def pipeline_of(*argvs: tuple[str, ...]) -> Completed:
-    return run_pipeline([Launch(argv) for argv in argvs], limits=LIMITS)
-
-
 @pytest.mark.usefixtures("_all_are_set")
-def test_7_7_a_command_a_pipeline_and_a_shell_see_no_variable_of_a_provider() -> None:
+@pytest.mark.parametrize("mode", ["none", "auto"])
+def test_7_7_a_command_a_pipeline_and_a_shell_see_no_variable_of_a_provider(mode: Literal["none", "auto"]) -> None:
+    cage = find_cage(mode)
+
+    def shell_of(text: str) -> Completed:
+        return run_shell(text, limits=LIMITS, cage=cage)
+
+    def pipeline_of(*argvs: tuple[str, ...]) -> Completed:
+        return run_pipeline([Launch(argv) for argv in argvs], limits=LIMITS, cage=cage)
+
     seen = {
         "a program": pipeline_of(("env",)),
         "the end of a pipeline": pipeline_of(("env",), ("sort",), ("cat",)),
@@ -127,4 +129,9 @@ def test_7_7_whoever_starts_a_process_is_known_here() -> None:
     starts = re.compile(r"\bPopen\(|subprocess\.(run|call|check_\w+)\(|os\.(exec|spawn|posix_spawn|system|popen)\w*\(")
     found = {str(p.relative_to(ROOT)) for p in (ROOT / "worker").rglob("*.py") if starts.search(p.read_text())}
 
-    assert found == {"worker/cli/stack.py", "worker/cli/supervisor.py", "worker/tools/execution.py"}
+    assert found == {
+        "worker/cli/stack.py",
+        "worker/cli/supervisor.py",
+        "worker/tools/execution.py",
+        "worker/tools/sandbox.py",
+    }

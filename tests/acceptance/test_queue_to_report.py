@@ -2,12 +2,15 @@
 
 import json
 import subprocess
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from tests.acceptance.conftest import Install
 from tests.acceptance.system import ANTHROPIC_MODEL, OPENAI_MODEL, System, reports, runs, wait_for
 from tests.served import ANTHROPIC, OPENAI
+from worker.tools.sandbox import find_cage
 
 
 @pytest.mark.parametrize(
@@ -51,3 +54,19 @@ def test_a_command_that_no_rule_decides_runs_after_the_judge_allowed_it(system: 
     call = system.tool_calls(investigation)["e1.1"]
     assert (call.status, call.layer) == ("succeeded", "judge")
     assert system.provider.judge_calls(marker) == 1
+
+
+@pytest.mark.skipif(find_cage("auto") is None, reason="bubblewrap is not installed, or the kernel gives no namespaces")
+def test_a_judge_that_is_wrong_changes_no_file_where_commands_run_in_the_sandbox(install: Install) -> None:
+    marker = f"misjudged {uuid4().hex}"
+    system, target = install(RCA_SANDBOX="auto"), Path(__file__).parent / uuid4().hex
+    system.start_worker()
+    system.provider.play(marker, [runs(f"echo {marker} >> {target}"), reports()])
+
+    investigation = system.open(marker)
+    system.wait_until_completed(investigation)
+
+    call = system.tool_calls(investigation)["e1.1"]
+    assert (call.status, call.layer) == ("succeeded", "judge")
+    assert "Read-only file system" in system.provider.exchanges(marker)[-1].tool_results[-1].text
+    assert not target.exists()

@@ -148,6 +148,7 @@ class Misled:
             anthropic_api_key=KEY,
             rca_model="anthropic/claude-haiku-4-5",
             rca_recorded_root=str(self._folder / "cases"),
+            rca_sandbox="none",  # the rules have to hold alone
             rca_delivery_webhook_url=self._hook,
         )
         policy = self._folder / "policy.yaml"

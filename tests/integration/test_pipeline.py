@@ -77,7 +77,7 @@ def test_an_artifact_that_is_not_there_is_told_to_the_model(open_services: Open)
 
 def test_an_event_that_redaction_makes_too_long_is_refused_with_the_field(open_services: Open) -> None:
     services = open_services(ScriptedModel([]))
-    title = "x" * 485 + " token=abcdef"
+    title = "x" * 483 + " password=abcdef"
 
     with pytest.raises(EventError, match="title"):
         pipeline.accept(services, incident(title), via="test")

@@ -67,7 +67,7 @@ def find_cage(mode: Literal["auto", "bwrap", "none"], *, path: str = PATH) -> Ca
 def _fault(cage: Cage) -> str | None:
     words = cage.around(("/bin/true",), folder=Path("/tmp"), has_network=False)  # noqa: S108 -- nothing is written
     try:
-        tried = subprocess.run(words, capture_output=True, timeout=_PROBE_S, check=False, text=True)  # noqa: S603
+        tried = subprocess.run(words, capture_output=True, timeout=_PROBE_S, check=False, text=True, env={})  # noqa: S603
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"cannot be run ({type(error).__name__})"
     return None if tried.returncode == 0 else f"cannot be used here: {' '.join(tried.stderr.split())[:200]}"

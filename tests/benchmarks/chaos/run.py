@@ -101,6 +101,7 @@ def _build(plan: Plan, stack: ExitStack) -> faults.Stage:
         "REDIS_URL": redis.url.replace(str(redis.port), "{redis}"),
         "RCA_HOME": str(plan.folder / "home"),
         "RCA_POLICY_FILE": str(_write_policy(plan.folder)),
+        "RCA_SANDBOX": "none",  # commands leave their traces in a file
         "LLM_PROVIDER_MODE": "direct",
         "OPENAI_API_KEY": MODEL_KEY,
         "OPENAI_BASE_URL": f"http://127.0.0.1:{model_port}/v1",
