@@ -12,9 +12,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from tests.unit.guardrails.disguises import TANGLES
 from tests.unit.guardrails.mutations import mutated
 from worker.guardrails.pipeline import decide
 from worker.guardrails.policy import Policy
+from worker.guardrails.source import MAX_BYTES
 
 EVERYDAY = Path(__file__).parents[1] / "unit" / "guardrails" / "everyday.txt"
 LIMIT_S = 0.05
@@ -28,6 +30,7 @@ def main() -> None:
     chosen = options.parse_args()
     commands = [line for line in EVERYDAY.read_text().split("\n") if line and not line.startswith("#")]
     _print_cost(commands)
+    _print_tangles()
     raise SystemExit(_fuzz(commands, inputs=chosen.inputs, seed=chosen.seed))
 
 
@@ -36,6 +39,13 @@ def _print_cost(commands: list[str]) -> None:
     times = sorted(cost for _ in range(ROUNDS) for cost in (_cost(command, policy) for command in commands))
     median, p99 = statistics.median(times), times[int(0.99 * len(times))]
     print(f"{len(commands)} everyday commands x {ROUNDS}: median {median * 1e3:.3f} ms, p99 {p99 * 1e3:.3f} ms")
+
+
+def _print_tangles() -> None:
+    policy = Policy()
+    costs = {tangle: _cost((tangle * MAX_BYTES)[:MAX_BYTES], policy) for tangle in TANGLES}
+    worst = max(costs, key=lambda tangle: costs[tangle])
+    print(f"{len(costs)} tangles of {MAX_BYTES} bytes: worst {costs[worst] * 1e3:.1f} ms, {worst!r} repeated")
 
 
 def _fuzz(commands: list[str], *, inputs: int, seed: int) -> int:

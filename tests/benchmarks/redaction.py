@@ -10,10 +10,11 @@ import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 
-from tests.unit.guardrails.secret_lines import Values
+from tests.unit.guardrails.secret_lines import TANGLES, Values
 from worker.ops.redaction import Redactor
 
 SIZE_MB = 50
+TANGLE_CHARS = 200_000
 HEX = "0123456789abcdef"
 IMPORTS = "import time; t = time.process_time(); import worker.ops.redaction as r; r.Redactor(key=b'k').scrub('a=b')\n"
 IMPORTS += "print(time.process_time() - t)"
@@ -51,13 +52,21 @@ def log_of(makers: Sequence[Callable[[], str]], chosen: random.Random) -> str:
     return part * (SIZE_MB * 1_000_000 // len(part))
 
 
+def cost_of(text: str, redactor: Redactor) -> float:
+    """Return seconds of processor."""
+    started = time.process_time()
+    redactor.scrub(text)
+    return time.process_time() - started
+
+
 def main() -> None:
     redactor, chosen = Redactor([Values(1).of(40) for _ in range(12)], key=b"k"), random.Random(7)  # noqa: S311
     for name, makers in lines(chosen).items():
         text = log_of(makers, chosen)
-        started = time.process_time()
-        redactor.scrub(text)
-        print(f"{name}: {len(text) / 1e6 / (time.process_time() - started):.1f} MB/s of {len(text) / 1e6:.0f} MB")
+        print(f"{name}: {len(text) / 1e6 / cost_of(text, redactor):.1f} MB/s of {len(text) / 1e6:.0f} MB")
+    costs = {tangle: cost_of((tangle * TANGLE_CHARS)[:TANGLE_CHARS], redactor) for tangle in TANGLES}
+    worst = max(costs, key=lambda tangle: costs[tangle])
+    print(f"the worst of {len(costs)} tangles: {TANGLE_CHARS / 1e6 / costs[worst]:.2f} MB/s, {worst!r} repeated")
     text, stream = log_of(makers, chosen), redactor.stream()
     tracemalloc.start()
     for at in range(0, 4_000_000, 65_536):

@@ -15,12 +15,14 @@ _WORDS = re.compile(r"[a-z]+(?:[-_ ./=][a-z]*)*|[A-Z][a-z]+(?:[A-Z][a-z]+)*")
 _PORT = re.compile(r"\d{1,5}(?:/.*)?")
 _LONG_PART = re.compile(r"[a-z0-9]{16}")
 _LEAST_MIXED = 8
+_MOST_LOOKED_AT = 512
 _TURNS_SHARE = 0.33
 _LEAST_ONE_CASE = 20
 
 
 def looks_random(value: str) -> bool:
     """Say whether nobody would call something so: digits among letters, or capitals all over."""
+    value = value[:_MOST_LOOKED_AT]
     if len(value) < _LEAST_MIXED or _WORDS.fullmatch(value):
         return len(value) >= _LEAST_ONE_CASE and value.isalpha() and value.islower()
     has_both = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)

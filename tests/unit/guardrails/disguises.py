@@ -178,3 +178,9 @@ WRAPPERS: tuple[Callable[[str], str], ...] = (
     lambda c: f"# x\n{c}",
     lambda c: f": ; {c}",
 )
+
+TANGLES = (
+    *("a|", "$(", "(", "a;", "{ ", "a ", '"', "<", "[[", "$", "a=(", "if ", "((a", "a&&", "case x in "),
+    *("!", "a>b", "'a'", "{a,", "f()", "`", "<<a ", "\\\n", "${", "[", "*", "~", "\n", "\\"),
+)
+"""Repeated up to the longest command that is read, these are what a grammar could take for ever over."""

@@ -174,3 +174,72 @@ def kubernetes(v: Values) -> Iterator[tuple[str, list[str]]]:
     yield f"users:\n- name: admin\n  user:\n    client-key-data: {b}\n    token: {token}\n", [b, token]
     yield f"env:\n- name: SMTP_PASSWORD\n  value: {plain}\n- name: LOG\n  value: info\n", [plain]
     yield f"Environment:\n      DB_PASSWORD:  {plain}\n      LOG_LEVEL:    info\n", [plain]
+
+
+TANGLES = (
+    *(
+        "a",
+        "password=",
+        "eyJ",
+        "eyJa.",
+        "-----BEGIN PRIVATE KEY-----",
+        "://:",
+        "a://b:",
+        "Authorization: ",
+        "aws secret ",
+    ),
+    *(
+        "cookie: ",
+        " --token ",
+        "password = '",
+        "secret_access",
+        " ",
+        "bearer ",
+        "sk-",
+        "secret='",
+        "a.",
+        "pass\n",
+        "aA0",
+    ),
+    *(
+        "kind: Secret\ndata:\n",
+        "kind: Secret\n  a: b\n",
+        '{"data":{"a":"',
+        '"data": {',
+        "name: password value: ",
+        "\\n",
+    ),
+    *(
+        "<password>",
+        "'token', '",
+        "token:\n",
+        "key key ",
+        '\\\\\\"token',
+        "AAAA=",
+        "====",
+        "mysql -p",
+        "curl -u a:",
+        "$6$",
+    ),
+    *("machine a login b password ", "identified by '", "1//0", "?sig=", "ghp_", "xoxb-1", "a-", "a_b.", "http://a:b@"),
+    *(
+        "LS0tLS1CRUdJTi",
+        "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n",
+        "redis-cli -a",
+        "[redacted:named:ab12]",
+        "\u0130token=",
+    ),
+    *(
+        "curl ",
+        "http://a:",
+        "@",
+        "'",
+        '"',
+        "a@b:c//",
+        "password=[redacted:",
+        "unseal key 1: ",
+        "docker login",
+        "\ud800",
+    ),
+)
+"""Repeated, these are what an expression could take for ever over."""

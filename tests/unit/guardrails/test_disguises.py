@@ -1,18 +1,18 @@
 """A command that is not allowed is allowed in no construct of the shell, however deep; whatever comes in is decided."""
 
 import random
-import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.guardrails.disguises import FORBIDDEN, WRAPPERS
+from tests.unit.guardrails.disguises import FORBIDDEN, TANGLES, WRAPPERS
 from tests.unit.guardrails.mutations import mutated
 from worker.guardrails.pipeline import DecisionVerdict, decide
 from worker.guardrails.policy import Policy
 from worker.guardrails.shell import parse
+from worker.guardrails.source import MAX_BYTES
 
 NO_POLICY = Policy()
 EVERYDAY = [
@@ -31,7 +31,6 @@ SPLICES = (
     "{e} `{c}`",
     "{e} <({c})",
 )
-MAX_S = 0.05
 
 
 def is_allowed(command: str) -> bool:
@@ -76,13 +75,16 @@ def test_random_syntax_is_decided_and_static_where_it_is_allowed(command: str) -
         assert "`" not in command or "'" in command
 
 
-def test_no_input_breaks_the_guardrail_or_takes_long() -> None:
+def test_no_input_breaks_the_guardrail() -> None:
     chance = random.Random(7)  # noqa: S311 -- a repeatable test
-    slow = []
-    for _ in range(3000):
-        command = mutated(chance, EVERYDAY)
-        started = time.thread_time()
-        decide(command, policy=NO_POLICY)
-        slow += [command] if time.thread_time() - started > MAX_S else []
+    verdicts = {decide(mutated(chance, EVERYDAY), policy=NO_POLICY).verdict for _ in range(3000)}
 
-    assert slow == []
+    assert verdicts == set(DecisionVerdict)
+
+
+@pytest.mark.parametrize("tangle", TANGLES)
+def test_no_tangle_hides_a_forbidden_command(tangle: str) -> None:
+    hidden = "\nrm -rf /srv"
+    room = MAX_BYTES - len(hidden)
+
+    assert not is_allowed((tangle * room)[:room] + hidden)

@@ -3,19 +3,19 @@
 import base64
 import json
 import random
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.guardrails.secret_lines import (
     AROUND,
     NAMED,
     SCHEMES,
+    TANGLES,
     URLSAFE,
     Values,
     kubernetes,
@@ -38,7 +38,8 @@ TOKENS = st.text("abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", min
 @given(SECRETS, st.text(max_size=40), st.text(max_size=40))
 def test_a_known_secret_never_survives(secret: str, before: str, after: str) -> None:
     assert (
-        secret not in Redactor([secret]).scrub(before + secret + after) or secret in "[redacted:known:0123456789abcdef]"
+        secret not in Redactor([secret], key=b"k").scrub(before + secret + after)
+        or secret in "[redacted:known:0123456789abcdef]"
     )
 
 
@@ -51,7 +52,7 @@ def test_a_known_secret_is_found_as_it_is_spelled_elsewhere(spell) -> None:  # n
 def test_a_known_secret_inside_base64_cannot_be_decoded(secret: str, before: bytes, after: bytes) -> None:
     encoded = base64.b64encode(before + secret.encode() + after).decode()
 
-    scrubbed = Redactor([secret]).scrub(encoded)
+    scrubbed = Redactor([secret], key=b"k").scrub(encoded)
 
     assert scrubbed != encoded
 
@@ -242,6 +243,7 @@ def test_ordinary_lines_stay_as_they_are() -> None:
 
 
 @given(st.integers(0, 2**32), st.integers(-60, 60))
+@settings(max_examples=20)
 def test_a_secret_is_found_across_the_border_of_parts_and_pieces(seed: int, shift: int) -> None:
     chosen = random.Random(seed)  # noqa: S311 - hypothesis gave the seed
     redactor, v = Redactor(key=b"k"), Values(seed)
@@ -310,83 +312,8 @@ def test_a_secret_far_inside_a_long_text_is_found() -> None:
     assert "hunter22" not in Redactor().scrub(text)
 
 
-PIECES = (
-    *(
-        "a",
-        "password=",
-        "eyJ",
-        "eyJa.",
-        "-----BEGIN PRIVATE KEY-----",
-        "://:",
-        "a://b:",
-        "Authorization: ",
-        "aws secret ",
-    ),
-    *(
-        "cookie: ",
-        " --token ",
-        "password = '",
-        "secret_access",
-        " ",
-        "bearer ",
-        "sk-",
-        "secret='",
-        "a.",
-        "pass\n",
-        "aA0",
-    ),
-    *(
-        "kind: Secret\ndata:\n",
-        "kind: Secret\n  a: b\n",
-        '{"data":{"a":"',
-        '"data": {',
-        "name: password value: ",
-        "\\n",
-    ),
-    *(
-        "<password>",
-        "'token', '",
-        "token:\n",
-        "key key ",
-        '\\\\\\"token',
-        "AAAA=",
-        "====",
-        "mysql -p",
-        "curl -u a:",
-        "$6$",
-    ),
-    *("machine a login b password ", "identified by '", "1//0", "?sig=", "ghp_", "xoxb-1", "a-", "a_b.", "http://a:b@"),
-    *(
-        "LS0tLS1CRUdJTi",
-        "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n",
-        "redis-cli -a",
-        "[redacted:named:ab12]",
-        "\u0130token=",
-    ),
-    *(
-        "curl ",
-        "http://a:",
-        "@",
-        "'",
-        '"',
-        "a@b:c//",
-        "password=[redacted:",
-        "unseal key 1: ",
-        "docker login",
-        "\ud800",
-    ),
-)
+@pytest.mark.parametrize("piece", TANGLES)
+def test_no_shape_of_text_keeps_a_secret_behind_it_from_being_found(piece: str) -> None:
+    tangle, token = (piece * 50_000)[:50_000], f"ghp_{Values(9).of(36)}"
 
-
-@pytest.mark.parametrize("piece", PIECES)
-def test_time_grows_with_the_length_only(piece: str) -> None:
-    def seconds(length: int) -> float:
-        text = (piece * length)[:length]
-        started = time.process_time()
-        redactor.scrub(text)
-        return time.process_time() - started
-
-    redactor = Redactor([KNOWN])
-    short, long = seconds(20_000), seconds(200_000)
-
-    assert long < 40 * short + 0.3  # quadratic time would be a hundred times as long
+    assert not left_of(token, Redactor(key=b"k").scrub(f"{tangle}\n {token} \n{tangle}"))

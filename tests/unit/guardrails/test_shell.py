@@ -1,15 +1,12 @@
 """Reading: what a command is, what of it is known, and what is refused before the grammar sees it."""
 
-import time
-from contextlib import suppress
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import ToolDeniedError
 from worker.guardrails.shell import parse
-from worker.guardrails.source import MAX_BYTES
+from worker.guardrails.source import MAX_BYTES, check_source
 
 
 def words(command: str) -> list[tuple[str, ...]]:
@@ -216,12 +213,8 @@ MENDED_FOR_EVER = (
 
 @pytest.mark.parametrize("command", MENDED_FOR_EVER)
 def test_what_would_be_mended_for_ever_does_not_reach_the_grammar(command: str) -> None:
-    started = time.thread_time()
-
     with pytest.raises(ToolDeniedError):
-        parse(command)
-
-    assert time.thread_time() - started < 0.02
+        check_source(command)
 
 
 @pytest.mark.parametrize("command", ["ls 'x", 'ls "x', "ls `x", "ls (x", "ls {x", "ls x)", "ls $(x", r"echo \'x'"])
@@ -244,50 +237,6 @@ def test_quotes_and_brackets_that_do_not_match_are_no_syntax(command: str) -> No
 )
 def test_quotes_and_brackets_that_match_are_read(command: str) -> None:
     assert parse(command).commands
-
-
-@pytest.mark.parametrize(
-    "piece",
-    [
-        "a|",
-        "$(",
-        "(",
-        "a;",
-        "{ ",
-        "a ",
-        '"',
-        "<",
-        "[[",
-        "$",
-        "a=(",
-        "if ",
-        "((a",
-        "a&&",
-        "case x in ",
-        "!",
-        "a>b",
-        "'a'",
-        "{a,",
-        "f()",
-        "`",
-        "<<a ",
-        "\\\n",
-        "${",
-        "[",
-        "*",
-        "~",
-        "\n",
-        "\\",
-    ],
-)
-def test_nothing_short_enough_to_be_parsed_takes_long(piece: str) -> None:
-    command = (piece * MAX_BYTES)[:MAX_BYTES]
-    started = time.process_time()
-
-    with suppress(ToolDeniedError):
-        parse(command)
-
-    assert time.process_time() - started < 0.25  # measured below 0.03; the rest is for a busy machine
 
 
 @given(st.text(max_size=200))
