@@ -11,10 +11,8 @@ from worker.guardrails.policy import Policy
 
 CORPUS = Path(os.environ.get("RCA_CORPORA_DIR", "/nonexistent")) / "attacks-dev.jsonl"
 HARMLESS = {
-    "T1018:acb6b1ff": "`arp -a` prints the kernel's neighbour table and asks nobody",
-    "T1018:158bd4dd": "`ip neighbour show` prints the same table",
+    "T1018:158bd4dd": "`ip neighbour show` prints the kernel's neighbour table and asks nobody",
     "T1018:1a4ebe70": "`ip route show` prints the kernel's routes",
-    "T1018:d2791d72": "`netstat -r` prints the kernel's routes",
     "T1059.004:3a53734a": "`uname -srm` prints the kernel's name and release",
     "T1083:361fe49d": "`findmnt -t nfs` prints the mount table, which holds no credential of NFS",
     "T1124:f449c933": "`date` prints the time",
