@@ -67,6 +67,12 @@ def are_inside(value: str, hosts: Collection[str]) -> bool:
     return all(part and is_inside(part[1].strip("[]"), hosts) for part in parts)
 
 
+def is_network_end(value: str, _: Collection[str]) -> bool:
+    """Say whether it is `host:port` of any host but one of metadata."""
+    host, _, port = value.rpartition(":")
+    return bool(_NAME.fullmatch(host) or _address(host)) and port.isdecimal() and not _is_metadata(host)
+
+
 def may_be_fetched(url: str, hosts: Collection[str]) -> bool:
     """Say whether a GET of it is of a host that the operator lists, or of this host's state."""
     parts = _URL.fullmatch(url)

@@ -57,6 +57,11 @@ def _line_range(value: str) -> bool:
     return bool(colon and re.fullmatch(r"\d+,\+?\d+|:\w+", lines)) and _revision(path)
 
 
+def _repository(value: str) -> bool:
+    """A folder that a repository may be in: anywhere but where a system keeps its own files."""
+    return bool(_COMPILED["repository"].fullmatch(value)) and _listing(value)
+
+
 def _resource_or_name(value: str) -> bool:
     """What follows a type is a name, which may be any; with a slash it is a type again."""
     return kubernetes.is_open(value) if "/" in value else bool(_COMPILED["name"].fullmatch(value))
@@ -74,6 +79,7 @@ _CHECKS: Mapping[str, Callable[[str], bool]] = {
     "revision": _revision,
     "resource": kubernetes.is_open,
     "line_range": _line_range,
+    "repository": _repository,
     "resource_or_name": _resource_or_name,
     "sed_script": programs.is_read_only_sed,
     "awk_program": programs.is_read_only_awk,
@@ -88,6 +94,7 @@ _OF_PATHS = {"listing", "content", "find_operand"}
 _HOST_CHECKS: Mapping[str, Callable[[str, Collection[str]], bool]] = {
     "own_host": hosts.is_own,
     "inside_host": hosts.is_inside,
+    "network_end": hosts.is_network_end,
     "inside_hosts": hosts.are_inside,
     "fetched_url": hosts.may_be_fetched,
 }

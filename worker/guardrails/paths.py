@@ -19,6 +19,7 @@ _SECRET_PARTS = re.compile(
     |^/var/lib/(kubelet|docker|containerd|etcd|rancher|postgresql|mysql|redis|vault|jenkins|cloud|sss|samba|NetworkManager)
     |^/var/(backups|spool|mail|db|tmp)(/|$)
     |^/var/log/(auth|secure|audit|btmp|wtmp|lastlog|faillog|tallylog|sudo|cloud-init|installer|anaconda|private)
+    |fastopen_key
     |^/(tmp|boot|root|lost\+found)(/|$)
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -31,8 +32,10 @@ _OPEN_CONTENT = re.compile(
     |/(opt|srv|app|data|home|usr/local|var/lib|var/opt|mnt|logs?)(/[\w.@+-]+)+\.(log|out|err)(\.\d+|-\d+)?(\.gz|\.\d+)?
     |/proc/(\d+|self)/(status|stat|statm|limits|io|sched|schedstat|cgroup|oom_score|oom_score_adj|wchan|net/.+|comm)
     |/proc/(meminfo|cpuinfo|loadavg|uptime|stat|vmstat|version|mounts|partitions|diskstats|interrupts|softirqs|slabinfo
-        |buddyinfo|zoneinfo|filesystems|swaps|devices|cgroups|mdstat|net/[\w./]+|pressure/\w+|sys/[\w./-]+|self/mounts)
-    |/sys/(class|block|fs/cgroup|devices|kernel/mm|module)(/.*)?
+        |buddyinfo|zoneinfo|filesystems|swaps|devices|cgroups|mdstat|net/[\w./]+|pressure/\w+|self/mounts
+        |sys/(fs|kernel|vm|net/(core|ipv4|ipv6|netfilter|unix))/[\w./-]+)
+    |/sys/(class/(net|block|bdi|thermal|hwmon|power_supply|dmi|fc_host|infiniband)|block|fs/cgroup|kernel/mm|module
+        |devices/system/(cpu|node|memory|edac))(/.*)?
     |/etc/(hosts|hostname|resolv\.conf|os-release|lsb-release|timezone|localtime|services|protocols|nsswitch\.conf
         |host\.conf|gai\.conf|sysctl\.conf|sysctl\.d/[\w.-]+|security/limits\.conf|security/limits\.d/[\w.-]+|debian_version
         |redhat-release|alpine-release|issue|motd|machine-id|chrony\.conf|chrony/chrony\.conf|ntp\.conf|logrotate\.conf

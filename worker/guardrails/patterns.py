@@ -19,8 +19,31 @@ _LAMBDA = (
 _LAMBDAS = rf"({_LAMBDA}|\[{_LAMBDA}(, ?{_LAMBDA})*\])"
 _GCLOUD_HIDDEN = (
     r"metadata|env|secret|passw|key|token|cert|auth|\*|config\b"
-    r"|\b(spec|template|containers|settings|items|value)\b(?![.\w])"
+    r"|\b(spec|template|containers|settings|items|value)\b(\[\d*\])?(?!\.[a-z]+\b(?!\())"
 )
+_GCLOUD_TRANSFORM = r"(?<=\.)(basename|scope|date|duration|size)\([\w:,'%/ -]*\)"
+
+_PS_COLUMNS = r"(?!\S*env)[\w,=%:.+-]+"
+_PS_NAME = r"([^\se-][^\se]*|(?=[^pokONUtWq\s]*[bdiyz_.-])[a-z_][\w.-]*)"
+"""No `e`, or a letter that is none of BSD's before one that takes what follows."""
+_PS_LIST = rf"(\d+|root|postgres|{_PS_NAME})(,(\d+|root|postgres|{_PS_NAME}))*"
+_PS_SHOWN = rf"--sort[= ]{_PS_COLUMNS}|--no-head(ers|ing)|--no-headings|--cols[= ]\d+|-?w+"
+_PS_PLAIN = (
+    rf"-?o {_PS_COLUMNS}|--format[= ]{_PS_COLUMNS}|-?p ?\d+(,\d+)*|\d+(,\d+)*|--p?pid[= ]\d+(,\d+)*|--forest"
+    rf"|{_PS_SHOWN}"
+)
+_PS_BSD = rf"-?[acfghjlmrSTuvwxXL]+(o {_PS_COLUMNS})?( ({_PS_PLAIN}))*"
+_PS_CHOSEN = (
+    rf"(?=\S)( ?(?<!\S)(-[AadfFjlLNTwyZc]+(o {_PS_COLUMNS})?|-[AadfFjlLNTwyZc]*p \d+(,\d+)*|-C ?{_PS_NAME}"
+    rf"|-[AadfFjlLNTwyZc]*[uUgG] {_PS_LIST}|--user[= ]{_PS_LIST}|{_PS_PLAIN}))*"
+)
+_PS_EVERY = (
+    rf"(-[fFjly]*e[fFjly]*( (--forest|{_PS_SHOWN}))*|-[fFjlyL]*e[fFjlyL]*( ({_PS_SHOWN}))*"
+    rf"|-eL?o {_PS_COLUMNS}( (-o {_PS_COLUMNS}|{_PS_SHOWN}))*|(-e|-eL) -o {_PS_COLUMNS}( (-o {_PS_COLUMNS}|{_PS_SHOWN}))*)"
+)
+"""`ps` reads all its words once more as BSD's where it does not understand one or two together, and then `e` shows
+environments. So that either no word holds an `e`, or it is one of the few ways of saying all processes.
+"""
 
 _NO_CLIMB = r"(?!(.*/)?\.\.(/|$))"
 """No way up out of the empty folder that commands run in: a program may take any word for a file."""
@@ -29,21 +52,23 @@ PATTERNS: Mapping[str, str] = {
     "plain": rf"(?!-\D){_NO_CLIMB}[\w.,:/@%+=~^-]*",
     "number": r"[+-]?\d+(\.\d+)?[a-zA-Z%]*",
     "short_wait": r"\d{1,2}(\.\d+)?s?",
-    "word": rf"{_NO_CLIMB}[\w.:@%+=,^~][\w.,:/@%+=~^-]*",
-    "words": r"[\w.:@%+=,^~\"'(][^\x00\n]*",
-    "time": r"[\w@+:.-][\w :.,+/-]*",
+    "word": rf"{_NO_CLIMB}(?!.*://)[\w.:%+=,^~][\w.,:/@%+=~^-]*",
+    "words": r"(?!.*://)[\w.:%+=,^~\"'(][^\x00\n]*",
+    "time": r"(?!.*://)[\w+:.-][\w :.,+/-]*",
+    "moment": r"@\d+|[\w+:.-][\w :.,+/-]*",
     "name": rf"{_NO_CLIMB}[\w.@:\[\]*?][\w.@:/*?\[\]\\-]*",
     "selector": r"[\w.(!][\w./=!,() -]*",
     "host": r"(?!.*(169\W?254|metadata))[\w:][\w.:-]*",
     "record_type": r"(?i:a|aaaa|any|caa|cname|mx|ns|ptr|soa|srv|txt|ds|dnskey)",
     "dig_operand": r"(?i)(?![ai]xfr)\+[a-z]+(=\w+)?|@[\w.:-]+|(?!([ai]xfr)(=|$))[\w.:*-]+\.?",
+    "kube_subresource": r"status|scale|resize",
+    "repository": r"(?!(/(etc|proc|sys|dev|boot|root|run|bin|s?bin|lib|lib64|usr/lib)?)(/|$)).+",
     "date_format": r"\+.*",
-    "bsd_letters": r"-?[aAcfglmrSTuvwxXjhL]+o?|\d+(,\d+)*|(?!.*env)[\w%]{2,}[\w=%:]*(,[\w%]{2,}[\w=%:]*)+",
-    "process_columns": r"(?!.*env)[\w,=%:.-]+",
+    "ps_words": rf"{_PS_BSD}|{_PS_CHOSEN}|{_PS_EVERY}|",
     "process_pattern": r"[^\x00]+",
-    "sysctl_name": r"(?!.*\.\.)[a-z][\w-]*([./][\w*-]+)*",
+    "sysctl_name": r"(?!.*(\.\.|_key|secret))[a-z][\w-]*([./][\w*-]+)*",
     "unit": r"[\w.@:\\*?-]+",
-    "unit_property": r"(?!.*(?i:environment|credential))[\w,]+",
+    "unit_property": r"(?!.*(?i:environment|credential))\w+(,\w+)*",
     "journal_match": r"_[A-Z_]+=[\w./@:-]+|\+",
     "output_format": r"wide|json|yaml|yml|name|table|text|short[\w-]*|cat|verbose|with-unit|json-\w+|csv|tsv|plain",
     "kube_format": r"(wide|json|yaml|name|(jsonpath|jsonpath-as-json|go-template|custom-columns)=[^\x00]*)",
@@ -58,13 +83,12 @@ PATTERNS: Mapping[str, str] = {
     "lambda_fields": rf"(Functions|Versions)\[[^\]&@]*\]\.{_LAMBDAS}|{_LAMBDAS}",
     "gcloud_fields": (
         r"(value|table|csv|json|yaml|get)\[?[\w,-]*\]?"
-        rf"\((?!.*(?i:{_GCLOUD_HIDDEN}))[a-z][\w.,:=() \[\]/-]*\)|table|none"
+        rf"\((?!.*(?i:{_GCLOUD_HIDDEN}))[a-z]([\w.,:= \[\]/-]|{_GCLOUD_TRANSFORM})*\)|table|none"
     ),
     "gcloud_setting": (
         r"(core/)?project|account|(compute|run|container|functions|dataproc)/(zone|region|cluster|location)"
     ),
     "certificate": r"(?!.*(\.\.|//|(?i:key|private|secret)))[\w./@+-]*[\w-]\.(crt|cer|cert|pem|der)",
-    "network_end": r"(?!.*(169\W?254|metadata))[\w.-]+:\d+",
     "curl_print": r"(?!.*%(output|\{?stderr))[^@\x00-][^\x00]*",
     "curl_header": r"(?i:accept|accept-encoding|accept-language|user-agent|cache-control): ?[\w.,;/=*+ -]*",
     "curl_parameter": r"\w+=[^\x00]*",
@@ -81,7 +105,7 @@ PATTERNS: Mapping[str, str] = {
     "inspect_format": rf"[^{{}}]*({_FIELD}[^{{}}]*|{_RANGE}[^{{}}]*)+",
     "remote_value": r"(?!(?i:https?|s3)://)(?!.*(?i:fileb?://|@=))[^@\x00-][^\x00]*",
     "region": r"[\w-]+",
-    "jmespath": r"(?!.*(?i:userdata|user_data|password|secret|environment))[^\x00]+",
+    "jmespath": r"(?!.*(?i:://|userdata|user_data|password|secret|environment))[^\x00]+",
     "gcloud_format": r"(?!.*(?i:metadata|env|secret|password|key))[^\x00-][^\x00]*",
     "s3_place": r"s3://[\w./=-]*",
     "tr_set": r"[^\x00]*",

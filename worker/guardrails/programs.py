@@ -5,10 +5,17 @@ Each proof is a test over the whole text that does not depend on how the languag
 
 import re
 
-_SED_ADDRESS = r"(?:\d+|\$|/[^/\\\n]*(?:\\[^\n][^/\\\n]*)*/I?|\d+~\d+)"
+
+
+def _sed_expression(end: str) -> str:
+    """Return what ends with this character however a sed reads brackets: they are closed, and it is not in them."""
+    brackets = rf"\[\^?\]?(?:\[:\w+:\]|[^\[\]{end}\\\n])*\]"
+    return rf"[^\[{end}\\\n]*(?:(?:\\[^\n]|{brackets})[^\[{end}\\\n]*)*{end}"
+
+
+_SED_ADDRESS = rf"(?:\d+|\$|/{_sed_expression('/')}I?|\d+~\d+)"
 _SED_SUBSTITUTION = "|".join(
-    rf"s{re.escape(d)}[^{d}\\\n]*(?:\\[^\n][^{d}\\\n]*)*{re.escape(d)}[^{d}\\\n]*(?:\\[^\n][^{d}\\\n]*)*{re.escape(d)}[gpiI\d]*"
-    for d in "/|#,;:@"
+    rf"s{d}{_sed_expression(d)}[^{d}\\\n]*(?:\\[^\n][^{d}\\\n]*)*{d}[gpiI\d]*" for d in map(re.escape, "/|#,;:@")
 )
 _SED_COMMAND = rf"(?:{_SED_ADDRESS}(?:,(?:{_SED_ADDRESS}|\+\d+))?)? *!? *(?:[pdqQ=]|{_SED_SUBSTITUTION})"
 _SED = re.compile(rf" *(?:{_SED_COMMAND})(?: *[;\n] *(?:{_SED_COMMAND}))* *;? *")
@@ -18,11 +25,14 @@ _AWK_FORBIDDEN = re.compile(
 )
 _AWK_MAX_CHARS = 500
 
-_AWK_BRACKETS = re.compile(r"\([^()\"/\\\n#]*\)")
-"""Innermost brackets without quotes, slashes, comments: a `>` in them compares, wherever they stand."""
+_AWK_BRACKETS = re.compile(r"\((?![^()]*print)[^()\"/\\\n#;{}]*\)")
+"""Innermost brackets without quotes, slashes, comments, statements: a `>` in them compares, wherever they stand."""
 
 _YQ_FORBIDDEN = re.compile(r"load|env|eval|system|filename|split_doc|input|\$ENV|import|include", re.IGNORECASE)
-_JQ_FORBIDDEN = re.compile(r"\b(import|include|env|input_filename|modulemeta|get_search_list)\b|\$ENV|\$__")
+_JQ_FORBIDDEN = re.compile(
+    r"(?<![^.]\.)(?<!^\.)\b(import|include|env|input_filename|modulemeta|get_search_list)\b|\$(ENV|__|[\s#]|$)"
+)
+"""Not where one dot makes it a member; some versions take blanks and comments between `$` and a name."""
 
 
 def is_read_only_sed(script: str) -> bool:

@@ -93,6 +93,10 @@ def _begin(command: Simple, table: Table) -> _Reading:
 
 
 def _prove(reading: _Reading) -> None:
+    if reading.rule.together:
+        words = Word(" ".join(word.text for word in reading.words), is_static=all(w.is_static for w in reading.words))
+        reading.check(reading.program, words, reading.rule.together)
+        return
     _read_words(reading)
     _check_operands(reading)
     _check_company(reading)
@@ -146,12 +150,16 @@ def _read_words(reading: _Reading) -> None:
         elif word.is_static and word.text == "--":
             reading.operands += reading.words
             reading.words = []
-        elif word.is_static and word.text.startswith("-") and word.text != "-":
+        elif word.is_static and _is_option(reading, word.text):
             _read_option(reading, word.text)
         elif reading.rule.commands:
             _enter(reading, word)
         else:
             reading.operands.append(word)
+
+
+def _is_option(reading: _Reading, text: str) -> bool:
+    return text.startswith("-") and text != "-" and not (reading.rule.options_first and reading.operands)
 
 
 def _enter(reading: _Reading, word: Word) -> None:

@@ -32,11 +32,18 @@ _BEFORE_PAREN = frozenset(
 _FORBIDDEN = frozenset(
     """
     into for with insert update delete merge create drop alter copy lock call do set execute prepare grant revoke
-    truncate vacuum
+    truncate vacuum straight_join only
     analyze analyse load handler outfile dumpfile procedure lateral rows tablesample table values window union
     """.split()  # noqa: SIM905 -- words
 )
-_COMPOUND = frozenset({"with", "union", "rows", "window"})
+_TYPES = frozenset(
+    """
+    text varchar name int integer bigint numeric float real boolean bool oid regclass interval date time timestamp
+    timestamptz inet pg_lsn
+    """.split()  # noqa: SIM905 -- words
+)
+"""What a value may be cast to: a type of somebody's own may run a function of theirs."""
+_COMPOUND = frozenset({"with", "union", "rows", "window", "only"})
 """What a read of one's own tables may have besides."""
 _CLAUSES = frozenset({"select", "from", "join", "where", "on", "group", "order", "having", "limit", "offset", "using"})
 _BEFORE_RELATION = frozenset({"from", "join", ",", "("})
@@ -56,7 +63,8 @@ _CATALOGUES = {
     ),
 }
 _PSQL_OWN = re.compile(r"\\(l|dt|di|dn|du|dx|d|db|ds|dv|dm|conninfo)\+?( +[\w.*]+)?", re.ASCII)
-_PSQL_SHOW = re.compile(r"show (?!all\b)(?!\w*(conninfo|command|passphrase|key|secret|librar))[a-z_.]+")
+_PSQL_SHOW = re.compile(r"show (?!all\b)(?!\w*(conninfo|command|pass|key|secret|token|auth|librar))[a-z_]+")
+"""Without a dot: settings with one are an operator's own."""
 _MYSQL_SHOW = re.compile(
     r"show (full )?(processlist|tables|columns)( (from|in) [\w.]+)*( like '[\w%]*')?"
     r"|show ((global|session) )?(status|variables)( like '[\w%]*'| where variable_name (in|like|=) ?[\w%',() ]*)?"
@@ -103,8 +111,10 @@ def fault_of_read(statement: str) -> str | None:
     called = [word for word, after in _pairs(tokens) if word[0].isalpha() and after == "(" and not _may_precede(word)]
     if called:
         return f"the function {called[0]} is not known to do nothing but read"
-    hidden = [relation for relation in _relations(tokens) if not relation or _SECRET.fullmatch(relation)]
-    return f"{hidden[0] or 'the statement'} is not for reading" if hidden else None
+    hidden = [word for word in tokens if _SECRET.fullmatch(word)]
+    if not hidden and "" in _relations(tokens):
+        return "its brackets do not match"
+    return f"{hidden[0]} is not for reading" if hidden else None
 
 
 def _one_statement(statement: str) -> str | None:
@@ -120,6 +130,8 @@ def _is_select(text: str, client: str) -> bool:
     if not tokens or tokens[0] != "select" or _FORBIDDEN & set(tokens):
         return False
     if any(token[0].isalpha() and after == "(" and not _may_precede(token) for token, after in _pairs(tokens)):
+        return False
+    if any(token == "::" and after not in _TYPES for token, after in _pairs(tokens)):
         return False
     relations = list(_relations(tokens))
     return all(relation and _CATALOGUES[client].fullmatch(relation) for relation in relations)
@@ -158,6 +170,8 @@ def _relations(tokens: list[str]) -> Iterator[str]:
             if not clauses:
                 yield ""
                 return
+        elif part == "," and clauses[-1] in {"on", "using"}:
+            clauses[-1] = "from"  # of a list that a join's condition has ended
         elif part in _CLAUSES and clauses[-1] != "argument":
             clauses[-1] = "from" if part in {"from", "join"} else part
         elif clauses[-1] == "from" and before in _BEFORE_RELATION:

@@ -52,6 +52,8 @@ class Rule(BaseModel):
     instead_of_first: str = ""
     needs: str = ""
     requires: dict[str, str] = {}
+    together: str = Field(default="", description="The kind of all words, a blank between; else they are read one by one.")
+    options_first: bool = Field(default=False, description="Whether what follows the first operand is no option.")
     needs_operand: bool = Field(default=False, description="Whether it would read commands from its input without.")
     no_input: bool = False
     network: bool = Field(default=False, description="Whether it needs the network where commands run in a sandbox.")
@@ -61,7 +63,7 @@ class Rule(BaseModel):
 
     @model_validator(mode="after")
     def _known_kinds(self) -> "Rule":
-        named = [*self.takes, *(operand.rstrip("*") for operand in self.operands)]
+        named = [*self.takes, *(operand.rstrip("*") for operand in self.operands), *filter(None, [self.together])]
         unknown = [kind for kind in named if not kinds.is_known(kind)]
         if unknown:
             raise ValueError(f"unknown kinds of values: {', '.join(unknown)}")
