@@ -293,10 +293,43 @@ def test_a_hostile_repository_runs_nothing_to_show_a_difference(tmp_path: Path) 
     assert shell(" && ".join(steps)).exit_code == 0
     tool = RunCommand(Policy())
 
-    for command in (f"git -C {tmp_path} diff", f"git -C {tmp_path} log -p", f"git -C {tmp_path} show HEAD"):
-        assert '"exit_code": 0' in tool.run({"command": command}, context()).text
+    for command in ("diff", "log -p", "show HEAD", "blame a.txt", "annotate a.txt", "status"):
+        assert '"exit_code": 0' in tool.run({"command": f"git -C {tmp_path} {command}"}, context()).text
 
     assert not planted.exists()
+
+
+@pytest.mark.parametrize("command", ["diff", "status", "blame a.txt", "describe --always --dirty", "ls-files -m"])
+def test_a_repository_with_filters_is_read_by_its_commits_only(tmp_path: Path, command: str) -> None:
+    planted = tmp_path / "ran"
+    steps = (
+        f"cd {tmp_path}",
+        "git init -q",
+        "echo '*.txt filter=odd' > .gitattributes",
+        "echo one > a.txt",
+        "git add -A",
+        "git -c user.name=x -c user.email=x@example.com commit -qm one",
+        f"git config filter.odd.clean 'touch {planted}; cat'",
+        "echo two > a.txt",
+    )
+    assert shell(" && ".join(steps)).exit_code == 0
+    tool = RunCommand(Policy())
+
+    with pytest.raises(ToolFailedError, match="configures filters"):
+        tool.run({"command": f"git -C {tmp_path} {command}"}, context())
+
+    assert '"exit_code": 0' in tool.run({"command": f"git -C {tmp_path} show HEAD"}, context()).text
+    assert not planted.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_git_compares_no_files_in_a_repository_that_it_does_not_trust(tmp_path: Path) -> None:
+    assert shell(f"cd {tmp_path} && git init -q && echo a > a.yml && echo b > b.yml").exit_code == 0
+    for place in (tmp_path, tmp_path / ".git"):
+        os.chown(place, 65534, 65534)
+
+    with pytest.raises(ToolFailedError, match="dubious ownership"):
+        RunCommand(Policy()).run({"command": f"git -C {tmp_path} diff a.yml b.yml"}, context())
 
 
 def test_a_link_to_a_secret_is_not_read(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ _OPEN_CONTENT = re.compile(
         |buddyinfo|zoneinfo|filesystems|swaps|devices|cgroups|mdstat|net/[\w./]+|pressure/\w+|self/mounts
         |sys/(fs|kernel|vm|net/(core|ipv4|ipv6|netfilter|unix))/[\w./-]+)
     |/sys/(class/(net|block|bdi|thermal|hwmon|power_supply|dmi|fc_host|infiniband)|block|fs/cgroup|kernel/mm|module
-        |devices/system/(cpu|node|memory|edac))(/.*)?
+        |devices/system/(cpu|node|memory|edac)|devices/(virtual|pci)[\w:.]*/([\w:.-]+/)*(net|block|thermal|bdi|dmi))(/.*)?
     |/etc/(hosts|hostname|resolv\.conf|os-release|lsb-release|timezone|localtime|services|protocols|nsswitch\.conf
         |host\.conf|gai\.conf|sysctl\.conf|sysctl\.d/[\w.-]+|security/limits\.conf|security/limits\.d/[\w.-]+|debian_version
         |redhat-release|alpine-release|issue|motd|machine-id|chrony\.conf|chrony/chrony\.conf|ntp\.conf|logrotate\.conf

@@ -39,7 +39,7 @@ _PS_CHOSEN = (
 )
 _PS_EVERY = (
     rf"(-[fFjly]*e[fFjly]*( (--forest|{_PS_SHOWN}))*|-[fFjlyL]*e[fFjlyL]*( ({_PS_SHOWN}))*"
-    rf"|-eL?o {_PS_COLUMNS}( (-o {_PS_COLUMNS}|{_PS_SHOWN}))*|(-e|-eL) -o {_PS_COLUMNS}( (-o {_PS_COLUMNS}|{_PS_SHOWN}))*)"
+    rf"|-eL?( -)?o {_PS_COLUMNS}( (-o {_PS_COLUMNS}|{_PS_SHOWN}))*)"
 )
 """`ps` reads all its words once more as BSD's where it does not understand one or two together, and then `e` shows
 environments. So that either no word holds an `e`, or it is one of the few ways of saying all processes.

@@ -6,7 +6,6 @@ Each proof is a test over the whole text that does not depend on how the languag
 import re
 
 
-
 def _sed_expression(end: str) -> str:
     """Return what ends with this character however a sed reads brackets: they are closed, and it is not in them."""
     brackets = rf"\[\^?\]?(?:\[:\w+:\]|[^\[\]{end}\\\n])*\]"

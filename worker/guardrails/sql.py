@@ -131,7 +131,7 @@ def _is_select(text: str, client: str) -> bool:
         return False
     if any(token[0].isalpha() and after == "(" and not _may_precede(token) for token, after in _pairs(tokens)):
         return False
-    if any(token == "::" and after not in _TYPES for token, after in _pairs(tokens)):
+    if any(word == "::" and after not in _TYPES for word, after in _pairs(tokens)):
         return False
     relations = list(_relations(tokens))
     return all(relation and _CATALOGUES[client].fullmatch(relation) for relation in relations)
@@ -158,6 +158,15 @@ def _may_precede(word: str) -> bool:
     return word in _FUNCTIONS or word in _BEFORE_PAREN
 
 
+def _clause_begun(part: str, clause: str) -> str | None:
+    """Return the clause that a token begins inside another. After a join's condition a comma goes on with the list."""
+    if part == "," and clause in {"on", "using"}:
+        return "from"
+    if clause == "argument" or part not in _CLAUSES:
+        return None
+    return "from" if part == "join" else part
+
+
 def _relations(tokens: list[str]) -> Iterator[str]:
     """Yield whatever stands where a relation is expected; an empty one for brackets that do not match."""
     clauses, before = [""], ""
@@ -170,10 +179,8 @@ def _relations(tokens: list[str]) -> Iterator[str]:
             if not clauses:
                 yield ""
                 return
-        elif part == "," and clauses[-1] in {"on", "using"}:
-            clauses[-1] = "from"  # of a list that a join's condition has ended
-        elif part in _CLAUSES and clauses[-1] != "argument":
-            clauses[-1] = "from" if part in {"from", "join"} else part
+        elif clause := _clause_begun(part, clauses[-1]):
+            clauses[-1] = clause
         elif clauses[-1] == "from" and before in _BEFORE_RELATION:
             yield part
         before = part

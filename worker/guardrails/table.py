@@ -52,7 +52,7 @@ class Rule(BaseModel):
     instead_of_first: str = ""
     needs: str = ""
     requires: dict[str, str] = {}
-    together: str = Field(default="", description="The kind of all words, a blank between; else they are read one by one.")
+    together: str = Field(default="", description="The kind of all its words, a blank between each.")
     options_first: bool = Field(default=False, description="Whether what follows the first operand is no option.")
     needs_operand: bool = Field(default=False, description="Whether it would read commands from its input without.")
     no_input: bool = False

@@ -3,9 +3,8 @@
 import glob
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ from worker.guardrails import paths
 from worker.guardrails.pipeline import DecisionVerdict, decide
 from worker.guardrails.policy import Policy
 from worker.guardrails.shell import Pipeline, Script, Simple, parse
-from worker.guardrails.table import Table
 from worker.guardrails.words import Word
 from worker.tools.execution import Completed, Launch, Limits, Stream, run_pipeline, run_shell
+from worker.tools.repository import harmless, is_git
 from worker.tools.sandbox import Cage, needs_network
 
 MAX_MATCHES = 200
@@ -105,13 +104,24 @@ class RunCommand:
         return _joined(done)
 
     def _run_pipeline(self, pipeline: Pipeline, context: ToolContext) -> Completed:
+        return self._run_programs([self._launch(member, context) for member in pipeline.members], context)
+
+    def _run_programs(self, programs: Sequence[Launch], context: ToolContext) -> Completed:
         return run_pipeline(
-            [_launch(member, self._policy.table) for member in pipeline.members],
+            programs,
             limits=self._limits_until(context.deadline),
             variables=self._variables,
             cage=self._cage,
             is_cancelled=context.is_cancelled,
         )
+
+    def _launch(self, command: Simple, context: ToolContext) -> Launch:
+        argv = tuple(text for word in command.words for text in _expanded(word))
+        _check_links(argv)
+        if is_git(argv):
+            argv = harmless(argv, lambda words: self._run_programs([Launch(words, has_network=False)], context))
+        reads = not any(redirect.descriptor == 0 for redirect in command.redirects)
+        return Launch(argv, *_streams(command), reads, needs_network(argv, self._policy.table))
 
     def _limits_until(self, deadline: float) -> Limits:
         left_s = deadline - time.monotonic()
@@ -126,12 +136,8 @@ def _needs_shell(script: Script) -> bool:
     return not script.is_static or has_pattern or any(c.texts[0] in _BUILTINS for c in script.commands)
 
 
-def _launch(command: Simple, table: Table) -> Launch:
-    argv = tuple(text for word in command.words for text in _expanded(word))
-    _check_links(argv)
-    if argv[0].rsplit("/", 1)[-1] == "git":
-        _check_repository(argv)
-        argv = _without_helpers(argv)
+def _streams(command: Simple) -> tuple[Stream, Stream]:
+    """Return where the two streams go."""
     stdout, stderr = Stream.CAPTURE, Stream.CAPTURE
     for redirect in command.redirects:
         target = redirect.target.text if redirect.target else ""
@@ -144,8 +150,7 @@ def _launch(command: Simple, table: Table) -> Launch:
             stderr = Stream.NULL if stdout is Stream.NULL else Stream.STDOUT
         elif (redirect.descriptor, target) == (1, "2"):
             stdout = Stream.NULL if stderr is Stream.NULL else Stream.STDERR
-    reads = not any(redirect.descriptor == 0 for redirect in command.redirects)
-    return Launch(argv, stdout, stderr, reads, needs_network(argv, table))
+    return stdout, stderr
 
 
 def _check_links(argv: tuple[str, ...]) -> None:
@@ -154,23 +159,6 @@ def _check_links(argv: tuple[str, ...]) -> None:
         real = str(Path(word).resolve())
         if real != word and not real.endswith(".log") and paths.looks_secret(real):
             raise ToolFailedError(f"{word} is a link to what is not for reading")
-
-
-def _without_helpers(argv: tuple[str, ...]) -> tuple[str, ...]:
-    """Switch off what a repository's own configuration could run to show a difference."""
-    place = 1
-    while place < len(argv) and argv[place].startswith("-"):
-        place += 2 if argv[place] == "-C" else 1
-    if place == len(argv) or argv[place] not in {"diff", "log", "show", "whatchanged"}:
-        return argv
-    return (*argv[: place + 1], "--no-ext-diff", "--no-textconv", *argv[place + 1 :])
-
-
-def _check_repository(argv: tuple[str, ...]) -> None:
-    """Refuse `git -C` outside a repository: there `git diff` would compare any two files of that folder."""
-    for folder in (Path(value) for option, value in pairwise(argv) if option == "-C" and value.startswith("/")):
-        if not any((place / ".git").exists() for place in (folder, *folder.parents)):
-            raise ToolFailedError(f"{folder} is not in a git repository")
 
 
 def _expanded(word: Word) -> list[str]:

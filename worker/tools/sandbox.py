@@ -104,6 +104,7 @@ class Sandbox:
 
 _GIT_CONFIG = {
     "core.fsmonitor": "false",
+    "diff.ignoreSubmodules": "dirty",
     "core.hooksPath": "/dev/null",
     "core.pager": "cat",
     "log.showSignature": "false",
