@@ -5,8 +5,10 @@ from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 _NAME = re.compile(r"[A-Za-z0-9_](?!.*\.\.)[A-Za-z0-9_.-]{0,252}", re.ASCII)
+_DATABASE = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 _INSIDE = (".internal", ".local", ".localdomain", ".svc", ".lan", ".intranet", ".private")
 _INSIDE_NETS = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fd00::/8")))
+_CONNINFO = {"host", "port", "dbname", "user", "connect_timeout", "sslmode"}
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _METADATA = re.compile(
     r"metadata|instance-data|169\W?254|100\W100\W100\W200|192\W0\W0\W192|(\.|^)(0x[0-9a-f]*|\d+)\.?$", re.IGNORECASE
@@ -61,10 +63,23 @@ def is_inside(host: str, hosts: Collection[str]) -> bool:
     return "." not in host or host.lower().endswith(_INSIDE)
 
 
+def is_inside_conninfo(value: str, hosts: Collection[str]) -> bool:
+    """Say the same of the host in PostgreSQL's `host=db dbname=app user=ro`, or of none: then it is this one."""
+    pairs = [part.partition("=") for part in value.split()]
+    if not all(equals and name in _CONNINFO and _NAME.fullmatch(said) for name, equals, said in pairs):
+        return False
+    return all(is_inside(said, hosts) for name, _, said in pairs if name == "host")
+
+
 def are_inside(value: str, hosts: Collection[str]) -> bool:
     """Say the same of `host:port,host:port`, with or without `http://`."""
     parts = [re.fullmatch(r"(?:https?://)?([\w.-]+|\[[0-9a-f:]+\])(:\d+)?", part) for part in value.split(",")]
     return all(part and is_inside(part[1].strip("[]"), hosts) for part in parts)
+
+
+def is_database(value: str, hosts: Collection[str]) -> bool:
+    """Say whether it is the name of a database, or says where one inside the network is."""
+    return bool(_DATABASE.fullmatch(value)) or is_inside_conninfo(value, hosts)
 
 
 def is_network_end(value: str, _: Collection[str]) -> bool:

@@ -95,6 +95,7 @@ _HOST_CHECKS: Mapping[str, Callable[[str, Collection[str]], bool]] = {
     "own_host": hosts.is_own,
     "inside_host": hosts.is_inside,
     "network_end": hosts.is_network_end,
+    "db_name_or_conninfo": hosts.is_database,
     "inside_hosts": hosts.are_inside,
     "fetched_url": hosts.may_be_fetched,
 }

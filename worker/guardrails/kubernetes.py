@@ -20,6 +20,8 @@ _OPEN = frozenset(
     cluster kustomization ks helmrelease hr gitrepository helmrepository helmchart ocirepository kafka kafkatopic
     ciliumnetworkpolicy cnp ciliumendpoint cep ciliumnode ippool ingressroute targetgroupbinding dnsendpoint
     workflow wf cronworkflow pipelinerun taskrun volumesnapshot volumesnapshotclass volumesnapshotcontent
+    certificaterequest cr challenge order route deploymentconfig dc project clusteroperator co clusterversion
+    machineconfigpool mcp build buildconfig bc imagestream
     elasticsearch kibana rabbitmqcluster postgresql backup restore schedule sparkapplication nodefeature
     """.split()  # noqa: SIM905 -- two hundred words read better than two hundred strings
 )

@@ -9,7 +9,7 @@ from worker.guardrails.shell import Pipeline, Script, Simple
 from worker.guardrails.table import CommandClass, Rule, Style, Table
 from worker.guardrails.words import Word
 
-_PROGRAM = re.compile(r"(?:(?:/usr)?/s?bin/)?([A-Za-z0-9._+-]+)")
+_PROGRAM = re.compile(r"(?:(?:(?:/usr(?:/local)?)?/s?bin|/opt/kafka/bin)/)?([A-Za-z0-9._+-]+)")
 _NUMBER = re.compile(r"-\d+")
 
 

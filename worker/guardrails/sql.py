@@ -79,13 +79,17 @@ def is_read_only_psql(statement: str) -> bool:
     if _PSQL_OWN.fullmatch(statement.strip()):
         return True
     text = _one_statement(statement)
-    return text is not None and (bool(_PSQL_SHOW.fullmatch(text.lower())) or _is_select(text.lower(), "psql"))
+    return text is not None and (
+        _is_explained(text.lower()) or bool(_PSQL_SHOW.fullmatch(text.lower())) or _is_select(text.lower(), "psql")
+    )
 
 
 def is_read_only_mysql(statement: str) -> bool:
     r"""One `SHOW` of state or one such `SELECT`; the client's own `\G` at the end is its way to print."""
     text = _one_statement(re.sub(r"\s*\\[Gg]\s*$", "", statement))
-    return text is not None and (bool(_MYSQL_SHOW.fullmatch(text.lower())) or _is_select(text.lower(), "mysql"))
+    return text is not None and (
+        _is_explained(text.lower()) or bool(_MYSQL_SHOW.fullmatch(text.lower())) or _is_select(text.lower(), "mysql")
+    )
 
 
 _SECRET = re.compile(
@@ -129,12 +133,24 @@ def _is_select(text: str, client: str) -> bool:
     tokens = _tokens(text)
     if not tokens or tokens[0] != "select" or _FORBIDDEN & set(tokens):
         return False
-    if any(token[0].isalpha() and after == "(" and not _may_precede(token) for token, after in _pairs(tokens)):
-        return False
-    if any(word == "::" and after not in _TYPES for word, after in _pairs(tokens)):
+    if not _calls_known(tokens):
         return False
     relations = list(_relations(tokens))
     return all(relation and _CATALOGUES[client].fullmatch(relation) for relation in relations)
+
+
+def _is_explained(text: str) -> bool:
+    """Say whether it asks for the plan of a select over any relation: the plan shows no row."""
+    tokens = _tokens(text)
+    return tokens[:2] == ["explain", "select"] and not _FORBIDDEN & set(tokens) and _calls_known(tokens)
+
+
+def _calls_known(tokens: list[str]) -> bool:
+    """Say whether all functions and casts are known to do nothing but read."""
+    return not any(
+        (word[0].isalpha() and after == "(" and not _may_precede(word)) or (word == "::" and after not in _TYPES)
+        for word, after in _pairs(tokens)
+    )
 
 
 def _tokens(text: str) -> list[str]:
