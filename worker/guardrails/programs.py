@@ -27,7 +27,9 @@ _AWK_MAX_CHARS = 500
 _AWK_BRACKETS = re.compile(r"\((?![^()]*print)[^()\"/\\\n#;{}]*\)")
 """Innermost brackets without quotes, slashes, comments, statements: a `>` in them compares, wherever they stand."""
 
-_YQ_FORBIDDEN = re.compile(r"load|env|eval|system|filename|split_doc|input|\$ENV|import|include", re.IGNORECASE)
+_YQ_FORBIDDEN = re.compile(
+    r"load|(?<![^.]\.)(?<!^\.)env|eval|system|filename|split_doc|input|\$ENV|import|include", re.IGNORECASE
+)
 _JQ_FORBIDDEN = re.compile(
     r"(?<![^.]\.)(?<!^\.)\b(import|include|env|input_filename|modulemeta|get_search_list)\b|\$(ENV|__|[\s#]|$)"
 )

@@ -114,6 +114,7 @@ def _check_company(reading: _Reading) -> None:
     if reading.rule.needs_operand and not reading.operands:
         raise UnprovenError(f"{reading.program} without an operand")
     needed = [reading.rule.needs] if reading.rule.needs else []
+    needed += [reading.rule.operands_need] if reading.rule.operands_need and reading.operands else []
     needed += [others for option, others in reading.rule.requires.items() if option in reading.given]
     for options in needed:
         if not reading.given & set(options.split()):

@@ -54,6 +54,7 @@ class Rule(BaseModel):
     requires: dict[str, str] = {}
     together: str = Field(default="", description="The kind of all its words, a blank between each.")
     options_first: bool = Field(default=False, description="Whether what follows the first operand is no option.")
+    operands_need: str = Field(default="", description="Options of which one must be given where an operand is.")
     needs_operand: bool = Field(default=False, description="Whether it would read commands from its input without.")
     no_input: bool = False
     network: bool = Field(default=False, description="Whether it needs the network where commands run in a sandbox.")
