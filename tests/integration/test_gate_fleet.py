@@ -118,9 +118,10 @@ def test_one_process_alone_finds_the_same_with_and_without_redis(
         client.flushall()
         shared = SharedGate(client, lambda: now[0] / 1000, lambda: now[0])
         local = LocalGate(lambda: now[0] / 1000)
-        asking_limits = Limits(requests_per_minute=6, tokens_per_minute=400, concurrent=2)
+        asking_limits, held = Limits(requests_per_minute=6, tokens_per_minute=400, concurrent=2), []
         for later_ms, tokens, used, end in steps:
             now[0] += later_ms
+            shared._renew(held)  # as its thread does, by another clock than this one
             asking = Asking(ROUTE, asking_limits, tokens)
             found = (local.enter(asking), shared.enter(asking))
             if isinstance(found[0], Held) or isinstance(found[1], Held):
@@ -131,6 +132,7 @@ def test_one_process_alone_finds_the_same_with_and_without_redis(
                 for gate, ticket in zip((local, shared), found, strict=True):
                     gate.leave(ticket, end, tokens=used if end is End.ANSWERED else None)
             else:
+                held.append(found[1])
                 for gate in (local, shared):
                     gate.cool_down(ROUTE, tokens)
 
