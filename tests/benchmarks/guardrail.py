@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.unit.guardrails.disguises import TANGLES
+from tests.unit.guardrails.disguises import TANGLES, TRAPS, sprung
 from tests.unit.guardrails.mutations import mutated
 from worker.guardrails.pipeline import decide
 from worker.guardrails.policy import Policy
@@ -43,9 +43,10 @@ def _print_cost(commands: list[str]) -> None:
 
 def _print_tangles() -> None:
     policy = Policy()
-    costs = {tangle: _cost((tangle * MAX_BYTES)[:MAX_BYTES], policy) for tangle in TANGLES}
-    worst = max(costs, key=lambda tangle: costs[tangle])
-    print(f"{len(costs)} tangles of {MAX_BYTES} bytes: worst {costs[worst] * 1e3:.1f} ms, {worst!r} repeated")
+    tangles = [("", tangle, "") for tangle in TANGLES]
+    costs = {trap: _cost(sprung(*trap), policy) for trap in (*tangles, *TRAPS)}
+    worst = max(costs, key=lambda trap: costs[trap])
+    print(f"{len(costs)} tangles of {MAX_BYTES} bytes: worst {costs[worst] * 1e3:.1f} ms, {worst[1]!r} repeated")
 
 
 def _fuzz(commands: list[str], *, inputs: int, seed: int) -> int:

@@ -23,23 +23,34 @@ _GCLOUD_HIDDEN = (
 )
 _GCLOUD_TRANSFORM = r"(?<=\.)(basename|scope|date|duration|size)\([\w:,'%/ -]*\)"
 
+
+def _words(expression: str) -> str:
+    """Return what takes whole words in one way only: else many words would be tried in ever so many ways."""
+    return rf"(?>(?:{expression})(?= |$))"
+
+
 _PS_COLUMNS = r"(?!\S*env)[\w,=%:.+-]+"
-_PS_NAME = r"([^\se-][^\se]*|(?=[^pokONUtWq\s]*[bdiyz_.-])[a-z_][\w.-]*)"
+_PS_NAME = r"([^\se,-][^\se,]*|(?=[^pokONUtWq\s,]*[bdiyz_.-])[a-z_][\w.-]*)"
 """No `e`, or a letter that is none of BSD's before one that takes what follows."""
-_PS_LIST = rf"(\d+|root|postgres|{_PS_NAME})(,(\d+|root|postgres|{_PS_NAME}))*"
+_PS_LIST = rf"(root|postgres|{_PS_NAME})(,(root|postgres|{_PS_NAME}))*"
 _PS_SHOWN = rf"--sort[= ]{_PS_COLUMNS}|--no-head(ers|ing)|--no-headings|--cols[= ]\d+|-?w+"
 _PS_PLAIN = (
     rf"-?o {_PS_COLUMNS}|--format[= ]{_PS_COLUMNS}|-?p ?\d+(,\d+)*|\d+(,\d+)*|--p?pid[= ]\d+(,\d+)*|--forest"
     rf"|{_PS_SHOWN}"
 )
-_PS_BSD = rf"-?[acfghjlmrSTuvwxXL]+(o {_PS_COLUMNS})?( ({_PS_PLAIN}))*"
-_PS_CHOSEN = (
-    rf"(?=\S)( ?(?<!\S)(-[AadfFjlLNTwyZc]+(o {_PS_COLUMNS})?|-[AadfFjlLNTwyZc]*p \d+(,\d+)*|-C ?{_PS_NAME}"
-    rf"|-[AadfFjlLNTwyZc]*[uUgG] {_PS_LIST}|--user[= ]{_PS_LIST}|{_PS_PLAIN}))*"
+_PS_BSD = rf"{_words(rf'-?[acfghjlmrSTuvwxXL]+(o {_PS_COLUMNS})?')}( {_words(_PS_PLAIN)})*+"
+_PS_CHOICE = _words(
+    rf"{_PS_PLAIN}|-[AadfFjlLNTwyZc]+(o {_PS_COLUMNS})?|-[AadfFjlLNTwyZc]*p \d+(,\d+)*|-C ?{_PS_NAME}"
+    rf"|-[AadfFjlLNTwyZc]*[uUgG] {_PS_LIST}|--user[= ]{_PS_LIST}"
 )
-_PS_EVERY = (
-    rf"(-[fFjly]*e[fFjly]*( (--forest|{_PS_SHOWN}))*|-[fFjlyL]*e[fFjlyL]*( ({_PS_SHOWN}))*"
-    rf"|-eL?( -)?o {_PS_COLUMNS}( (-o {_PS_COLUMNS}|{_PS_SHOWN}))*)"
+_PS_CHOSEN = rf"{_PS_CHOICE}( {_PS_CHOICE})*+"
+_PS_EVERY = "|".join(
+    rf"{_words(every)}( {_words(besides)})*+"
+    for every, besides in (
+        ("-[fFjly]*e[fFjly]*", rf"--forest|{_PS_SHOWN}"),
+        ("-[fFjlyL]*e[fFjlyL]*", _PS_SHOWN),
+        (rf"-eL?( -)?o {_PS_COLUMNS}", rf"-o {_PS_COLUMNS}|{_PS_SHOWN}"),
+    )
 )
 """`ps` reads all its words once more as BSD's where it does not understand one or two together, and then `e` shows
 environments. So that either no word holds an `e`, or it is one of the few ways of saying all processes.

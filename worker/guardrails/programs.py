@@ -16,8 +16,8 @@ _SED_ADDRESS = rf"(?:\d+|\$|/{_sed_expression('/')}I?|\d+~\d+)"
 _SED_SUBSTITUTION = "|".join(
     rf"s{d}{_sed_expression(d)}[^{d}\\\n]*(?:\\[^\n][^{d}\\\n]*)*{d}[gpiI\d]*" for d in map(re.escape, "/|#,;:@")
 )
-_SED_COMMAND = rf"(?:{_SED_ADDRESS}(?:,(?:{_SED_ADDRESS}|\+\d+))?)? *!? *(?:[pdqQ=]|{_SED_SUBSTITUTION})"
-_SED = re.compile(rf" *(?:{_SED_COMMAND})(?: *[;\n] *(?:{_SED_COMMAND}))* *;? *")
+_SED_COMMAND = rf"(?:{_SED_ADDRESS}(?:,(?:{_SED_ADDRESS}|\+\d+))?)? *+!? *+(?:[pdqQ=]|{_SED_SUBSTITUTION})"
+_SED = re.compile(rf" *+(?:{_SED_COMMAND})(?: *+[;\n] *+(?:{_SED_COMMAND}))* *+;? *+")
 
 _AWK_FORBIDDEN = re.compile(
     r"system|getline|close|fflush|ENVIRON|PROCINFO|ARG[VC]|SYMTAB|FUNCTAB|extension|@|`|\\\n|(?<!\|)\|(?!\|)|\|\|\|"

@@ -19,7 +19,8 @@ class Signature(BaseModel):
     """One kind of harm.
 
     `command` is searched in every simple command after quotes are taken off and folders taken off the program;
-    `text` is searched in the whole source. All expressions are linear: no nested repetition.
+    `text` is searched in the whole source. No expression tries the
+    same words in many ways: a part that may begin at many places is atomic or bound to one of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

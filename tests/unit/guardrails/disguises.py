@@ -4,6 +4,8 @@ import json
 import shlex
 from collections.abc import Callable
 
+from worker.guardrails.source import MAX_BYTES
+
 FORBIDDEN = (
     "rm -rf /srv",
     "cat /etc/shadow",
@@ -184,3 +186,31 @@ TANGLES = (
     *("!", "a>b", "'a'", "{a,", "f()", "`", "<<a ", "\\\n", "${", "[", "*", "~", "\n", "\\"),
 )
 """Repeated up to the longest command that is read, these are what a grammar could take for ever over."""
+
+TRAPS = (
+    ("ps -p 1234", " -o pips,pippid", " e"),
+    ("ps -u ", "a,", "e"),
+    ("ps aux ", "--sort=-rss ", "!"),
+    ("ps -ef ", "--forest ", "-x"),
+    ("ps ", "1,2,3,", "e"),
+    ("sed '", " ", "x' /var/log/syslog"),
+    ("sed -n '1p", ";1p", "e' /var/log/syslog"),
+    ("sed 's/", "[a]", "/e' /var/log/syslog"),
+    ("awk '{ ", "(", "print > f }' /var/log/syslog"),
+    ("echo '", "curl ", "' | sh"),
+    ("curl x | ", "a/", " sh ; rm -rf /srv"),
+    ("echo '", "base64 -d ", "' | rm"),
+    ("docker", " run", " --privileged x"),
+    ("docker inspect --format '", "{{.State}}", "{{.Config.Env}}' web"),
+    ("cat ", "/.keytab", ""),
+    ("cat ", "ssh_host_", ""),
+    ("sysctl ", "net.", "."),
+    ("gcloud compute instances list --format='value(", "name.basename(),", "metadata)'"),
+)
+"""What begins, is repeated and ends a command that the table's own expressions could take for ever over."""
+
+
+def sprung(head: str, piece: str, tail: str) -> str:
+    """Return a trap of the longest command that is read."""
+    room = MAX_BYTES - len(head) - len(tail)
+    return head + piece * (room // len(piece)) + tail

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.guardrails.disguises import FORBIDDEN, TANGLES, WRAPPERS
+from tests.unit.guardrails.disguises import FORBIDDEN, TANGLES, TRAPS, WRAPPERS, sprung
 from tests.unit.guardrails.mutations import mutated
 from worker.guardrails.pipeline import DecisionVerdict, decide
 from worker.guardrails.policy import Policy
@@ -88,3 +88,9 @@ def test_no_tangle_hides_a_forbidden_command(tangle: str) -> None:
     room = MAX_BYTES - len(hidden)
 
     assert not is_allowed((tangle * room)[:room] + hidden)
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+def test_no_trap_holds_up_the_guardrail(trap: tuple[str, str, str]) -> None:
+    """One that did would not end in hours: `make bench-guardrail` prints the times."""
+    assert not is_allowed(sprung(*trap))
