@@ -22,9 +22,11 @@ _PROBES = re.compile(
     r"""
     (/-)? /(healthz?|healthy|health[-_]?check|ready|readyz|readiness|livez?|liveness|ping|status|up|version|metrics)
         (/[\w-]+)*
-    |/(nginx_status|server-status|basic_status|stub_status|stats|stats/prometheus|server_info|clusters)
+    |/(nginx_status|server-status|basic_status|stub_status|stats|stats/prometheus|server_info|clusters|varz|connz|routez|subsz|jsz)
     |/actuator/(health|info|prometheus|metrics)(/[\w.-]+)*
-    |/_cluster/(health|stats|pending_tasks)(/[\w-]+)* |/_cat/[a-z_]+ (/[\w.*-]+)? |/_nodes/(stats|hot_threads)
+    |/_cluster/(health|stats|pending_tasks)(/[\w-]+)* |/_cluster/allocation/explain |/_cat/[a-z_]+ (/[\w.*-]+)?
+    |/_nodes/(stats|hot_threads)(/[\w,-]+)*
+    |/connectors(/[\w.-]+/(status|tasks))? |/debug/pprof/(goroutine|threadcreate|block|mutex) |/api/v2/(alerts|status)
     |/api/v1/(query|query_range|alerts|rules|targets|labels|series|label/\w+/values|status/(buildinfo|runtimeinfo|tsdb))
     |/v1/(status/(leader|peers)|sys/health|health/state/\w+) |/loki/api/v1/(query|query_range|labels|label/\w+/values)
     """,

@@ -13,6 +13,12 @@ _HUNTED = re.compile(
     re.IGNORECASE,
 )
 
+_REFUSED = re.compile(
+    r"(failed|invalid|incorrect|wrong|bad|expired) (password|credentials?)|password (authentication failed|expired)",
+    re.IGNORECASE,
+)
+"""What a log says of a refusal, without what was refused."""
+
 
 def _text(_: str) -> bool:
     return True
@@ -20,6 +26,7 @@ def _text(_: str) -> bool:
 
 def _searched(value: str) -> bool:
     """A pattern to search for, unless it asks for credentials: `api[_-]key` and `[p]assword` are read as meant."""
+    value = _REFUSED.sub("", value)
     return not _HUNTED.search(value) and not _HUNTED.search(_CHOICE.sub(r"\1", value))
 
 
@@ -108,9 +115,9 @@ def is_known(kind: str) -> bool:
 
 def fits(word: Word, kind: str, listed_hosts: Collection[str] = ()) -> bool:
     """Say whether a word is proven to be a value of this kind."""
-    if word.is_pattern:
+    if word.is_pattern and kind != "raw_state":
         return kind in _OF_PATHS and paths.may_be_expanded(word.text)
-    if not word.is_static:
+    if not word.is_static and not word.is_pattern:
         return False
     if kind in _HOST_CHECKS:
         return _HOST_CHECKS[kind](word.text, listed_hosts)

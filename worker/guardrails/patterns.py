@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 _INSPECTED = (
-    r"\.(State|Name|Id|Image|Created|RestartCount|Driver|Platform|NetworkSettings|Mounts|SizeRw|SizeRootFs)\b"
+    r"\.(State|Name|Id|Image|Created|RestartCount|Driver|Platform|NetworkSettings|Mounts|SizeRw|SizeRootFs|LogPath)\b"
     r"|\.HostConfig\.(Memory\w*|NanoCpus|Cpu\w+|RestartPolicy|NetworkMode|PidsLimit|OomKillDisable)\b"
     r"|\.Config\.(Image|Hostname|Healthcheck|ExposedPorts)\b"
 )
-_FIELD = rf"\{{\{{ *(json +)?({_INSPECTED})[\w.]* *\}}\}}"
+_FIELD = rf"\{{\{{ *((json +)?({_INSPECTED})[\w.]*|\"\\[nt]\") *\}}\}}"
 _RANGE = (
     r"\{\{ *range +(\$\w+, *\$\w+ *:= *)?\.(NetworkSettings\.(Networks|Ports)|Mounts) *\}\}[^{}]*"
     r"(\{\{ *(json +)?(\$\w+|\.\w+|\.) *\}\}[^{}]*)+\{\{ *end *\}\}"
@@ -80,7 +80,7 @@ PATTERNS: Mapping[str, str] = {
     "sysctl_name": r"(?!.*(\.\.|_key|secret))[a-z][\w-]*([./][\w*-]+)*",
     "unit": r"[\w.@:\\*?-]+",
     "unit_property": r"(?!.*(?i:environment|credential))\w+(,\w+)*",
-    "journal_match": r"_[A-Z_]+=[\w./@:-]+|\+",
+    "journal_match": r"[A-Z_]+=[\w./@:-]+|\+",
     "output_format": r"wide|json|yaml|yml|name|table|text|short[\w-]*|cat|verbose|with-unit|json-\w+|csv|tsv|plain",
     "kube_format": r"(wide|json|yaml|name|(jsonpath|jsonpath-as-json|go-template|custom-columns)=[^\x00]*)",
     "sort_key": r"-?[\w:.,]+",
@@ -88,7 +88,11 @@ PATTERNS: Mapping[str, str] = {
     "az_query": r"(?!.*(?i:secret|password|connectionstring|primarykey|accesskey|env|settings))[^@\x00-][^\x00]*",
     "terraform_address": r"[\w.\[\]\"-]+",
     "tool_filter": r"[\w|.*:/-]+",
-    "raw_state": r"/(readyz|livez|healthz)(/[\w-]+)*(\?verbose)?|/version|/metrics",
+    "raw_state": (
+        r"/(readyz|livez|healthz)(/[\w-]+)*(\?verbose)?|/version|/metrics"
+        r"|/api/v1/nodes/[\w-]+(\.[\w-]+)*/proxy/(stats/summary|metrics(/\w+)?|healthz)"
+        r"|/apis/metrics\.k8s\.io/v1beta1/(namespaces/[\w-]+/)?(nodes|pods)"
+    ),
     "log_group": r"/?[\w.#/-]+",
     "queue_url": r"https://sqs\.[\w-]+\.amazonaws\.com/\d+/[\w.-]+",
     "lambda_fields": rf"(Functions|Versions)\[[^\]&@]*\]\.{_LAMBDAS}|{_LAMBDAS}",
@@ -99,12 +103,16 @@ PATTERNS: Mapping[str, str] = {
     "gcloud_setting": (
         r"(core/)?project|account|(compute|run|container|functions|dataproc)/(zone|region|cluster|location)"
     ),
-    "certificate": r"(?!.*(\.\.|//|(?i:key|private|secret)))[\w./@+-]*[\w-]\.(crt|cer|cert|pem|der)",
+    "certificate": r"(?!.*(\.\.|//|(?i:key|private|secret)))[\w./@+-]*[\w-]\.(crt|cer|cert|csr|pem|der)",
     "curl_print": r"(?!.*%(output|\{?stderr))[^@\x00-][^\x00]*",
     "curl_header": r"(?i:accept|accept-encoding|accept-language|user-agent|cache-control): ?[\w.,;/=*+ -]*",
     "curl_parameter": r"\w+=[^\x00]*",
     "curl_method": r"GET|HEAD",
     "null_device": r"/dev/null",
+    "output_device": r"/dev/(null|stdout|stderr)",
+    "ping_interval": r"0?\.[2-9]\d*|[1-9]\d?(\.\d+)?",
+    "ping_size": r"\d{1,4}",
+    "top_letters": r"(aux|ax)w*",
     "db_name": r"[A-Za-z_][\w-]*",
     "kafka_entity": r"topics|brokers|groups",
     "redis_key": r"[\w:.{}-]+",

@@ -8,7 +8,7 @@ import re
 
 def _sed_expression(end: str) -> str:
     """Return what ends with this character however a sed reads brackets: they are closed, and it is not in them."""
-    brackets = rf"\[\^?\]?(?:\[:\w+:\]|[^\[\]{end}\\\n])*\]"
+    brackets = rf"\[\^?+\]?+(?:\[:\w+:\]|[^\[\]{end}\\\n])*+\]"
     return rf"[^\[{end}\\\n]*(?:(?:\\[^\n]|{brackets})[^\[{end}\\\n]*)*{end}"
 
 

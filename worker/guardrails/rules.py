@@ -63,7 +63,13 @@ def class_of(pipeline: Pipeline, table: Table, *, spared: Callable[[Simple], obj
 
 
 def rule_of(command: Simple, table: Table) -> Rule:
-    """Return the rule that one command fits. Raises `UnprovenError` where any word of it is not in the table."""
+    """Return the rule that one command fits, or the one that it runs within a limit.
+
+    Raises `UnprovenError` where any word of it is not in the table.
+    """
+    if command.limited:
+        limit, command = command.limited
+        _prove(_begin(limit, table))
     reading = _begin(command, table)
     _prove(reading)
     return reading.rule
@@ -72,7 +78,7 @@ def rule_of(command: Simple, table: Table) -> Rule:
 def entry_of(command: Simple, table: Table) -> tuple[tuple[str, ...], str]:
     """Return the way into the table that a command's words take, and what they come to: a class, or what is open."""
     try:
-        reading = _begin(command, table)
+        reading = _begin(command.limited[0] if command.limited else command, table)
     except UnprovenError as error:
         return (), str(error)
     try:
@@ -84,8 +90,8 @@ def entry_of(command: Simple, table: Table) -> tuple[tuple[str, ...], str]:
 
 
 def _begin(command: Simple, table: Table) -> _Reading:
-    if command.assignments or not all(redirect.is_harmless for redirect in command.redirects):
-        raise UnprovenError("an assignment or a redirection")
+    if not all(redirect.is_harmless for redirect in command.redirects):
+        raise UnprovenError("a redirection")
     if not command.words:
         raise UnprovenError("no program")
     program, rule = _program(command.words[0], table)

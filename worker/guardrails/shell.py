@@ -7,7 +7,7 @@ shell, so a difference between this reading and a shell's cannot turn an allowed
 import re
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import tree_sitter_bash
@@ -30,6 +30,12 @@ _CONTINUED_WORD = re.compile(r"[^\s\\]\\\n\S")
 _ESCAPED_BLANK = re.compile(r"(?<![^\s;|&()])\\[ \t]")
 """A word that begins with a blank to a shell, nothing to the grammar."""
 _GAP = re.compile(rb"(?:[ \t]|\\\n)*")
+_HARMLESS_ASSIGNMENT = re.compile(
+    r"(?:LANG|LC_[A-Z]+)=(?:C|POSIX|[a-z]{2}_[A-Z]{2})(?:\.UTF-?8)?|TZ=[A-Za-z]+(?:/[A-Za-z_]+){0,2}"
+)
+"""The language and the time zone a command speaks in."""
+_LIMIT = re.compile(r"-.*|\d+(?:\.\d+)?[smhd]?")
+"""What stands between `timeout` and the command that it runs."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +57,16 @@ class Redirect:
             return True
         return self.operator in {">", ">>", "&>", "&>>", ">&"} and self.target.text == "/dev/null"
 
+    @property
+    def is_input(self) -> bool:
+        """True for `< file`."""
+        is_known = self.target is not None and self.target.is_static
+        return self.descriptor == 0 and self.operator == "<" and is_known and not self.is_harmless
+
 
 @dataclass(frozen=True)
 class Simple:
-    """One simple command."""
+    """One simple command; `assignments` are those before it, of which the harmless are no unknowns."""
 
     words: tuple[Word, ...]
     assignments: tuple[str, ...] = ()
@@ -67,6 +79,17 @@ class Simple:
     @cached_property
     def normalised(self) -> str:
         return joined(self.words)
+
+    @cached_property
+    def limited(self) -> tuple["Simple", "Simple"] | None:
+        """`timeout 5` and the command after it, where that is what this is."""
+        if self.leading[:1] not in {("timeout",), ("/usr/bin/timeout",)}:
+            return None
+        length = 1
+        while length < len(self.leading) and _LIMIT.fullmatch(self.leading[length]):
+            length += 1
+        rest = self.words[length:]
+        return (replace(self, words=self.words[:length]), Simple(rest)) if rest else None
 
     @property
     def leading(self) -> tuple[str, ...]:
@@ -125,6 +148,7 @@ def parse(command: str) -> Script:
         raise ToolDeniedError("the command is not valid shell syntax")
     reader = _Reader(source)
     reader.read_statements(root, joined_by=";", depth=0)
+    reader.feed()
     if not reader.commands and not reader.unknowns:
         raise ToolDeniedError("the command is empty")
     if _CONTINUED_WORD.search(command) or _ESCAPED_BLANK.search(command):
@@ -187,6 +211,22 @@ class _Reader:
                 operator = ";"
             else:
                 self._give_up(child, depth)
+
+    def feed(self) -> None:
+        """Read `wc < file` as `cat file | wc`, which prints the same."""
+        self.pipelines = [Pipeline((*self._fed(p.members[0]), *p.members[1:]), p.joined_by) for p in self.pipelines]
+        if any(redirect.is_input for command in self.commands for redirect in command.redirects):
+            self.unknowns.append("a file as the input of a command that has another")
+
+    def _fed(self, command: Simple) -> tuple[Simple, ...]:
+        match [redirect for redirect in command.redirects if redirect.descriptor == 0]:
+            case [Redirect(target=Word() as file) as only] if only.is_input:
+                kept = tuple(redirect for redirect in command.redirects if redirect is not only)
+                fed = (Simple((Word("cat"), Word("--"), file)), replace(command, redirects=kept))
+                place = self.commands.index(command)
+                self.commands[place : place + 1] = fed
+                return fed
+        return (command,)
 
     def _read_statement(self, node: Node, *, joined_by: str, depth: int) -> None:
         if depth > MAX_NESTING:
@@ -260,14 +300,17 @@ class _Reader:
             position = child.end_byte
             if child.type == "variable_assignment":
                 assignments.append(self._text(child))
-                self._give_up(child, depth)
+                if not _HARMLESS_ASSIGNMENT.fullmatch(assignments[-1]):
+                    self._give_up(child, depth)
             elif child.type in {"file_redirect", "herestring_redirect", "heredoc_redirect"}:
                 redirect = self._redirect(child, depth)
                 redirects = (*redirects, redirect) if redirect else redirects
             else:
                 words.append(self._word(child, depth))
+        if not words:
+            self.unknowns.append("a command without a program")
         command = Simple(tuple(words), tuple(assignments), redirects)
-        self.commands.append(command)
+        self.commands += [command, *(command.limited or ())[1:]]
         return command
 
     def _word(self, node: Node, depth: int) -> Word:
@@ -294,7 +337,8 @@ class _Reader:
             descriptor = 1
         target = read_word(parts[1], self.source) if len(parts) > 1 else None
         redirect = Redirect(descriptor, operator, target)
-        if not redirect.is_harmless or len(parts) != len((operator, target)):
+        has_number = self.source[node.start_byte - 1 : node.start_byte].isdigit()  # `0<x`: a word to the grammar
+        if has_number or not (redirect.is_harmless or redirect.is_input) or len(parts) != len((operator, target)):
             self.unknowns.append(f"a redirection: {self._text(node)[:60]}")
             self._find_commands(node, depth)
         return redirect

@@ -116,12 +116,15 @@ class RunCommand:
         )
 
     def _launch(self, command: Simple, context: ToolContext) -> Launch:
-        argv = tuple(text for word in command.words for text in _expanded(word))
+        limit, limited = command.limited or (None, command)
+        argv = tuple(text for word in limited.words for text in _expanded(word))
         _check_links(argv)
         if is_git(argv):
             argv = harmless(argv, lambda words: self._run_programs([Launch(words, has_network=False)], context))
+        has_network = needs_network(argv, self._policy.table)
+        around = (*(("env", *command.assignments) if command.assignments else ()), *(limit.texts if limit else ()))
         reads = not any(redirect.descriptor == 0 for redirect in command.redirects)
-        return Launch(argv, *_streams(command), reads, needs_network(argv, self._policy.table))
+        return Launch((*around, *argv), *_streams(command), reads, has_network)
 
     def _limits_until(self, deadline: float) -> Limits:
         left_s = deadline - time.monotonic()

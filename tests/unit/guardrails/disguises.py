@@ -196,6 +196,8 @@ TRAPS = (
     ("sed '", " ", "x' /var/log/syslog"),
     ("sed -n '1p", ";1p", "e' /var/log/syslog"),
     ("sed 's/", "[a]", "/e' /var/log/syslog"),
+    ("sed 's/", "[]a]", "x' /var/log/syslog"),
+    ("sed '/", "[^][:a:]]", "x' /var/log/syslog"),
     ("awk '{ ", "(", "print > f }' /var/log/syslog"),
     ("echo '", "curl ", "' | sh"),
     ("curl x | ", "a/", " sh ; rm -rf /srv"),
@@ -210,7 +212,7 @@ TRAPS = (
 """What begins, is repeated and ends a command that the table's own expressions could take for ever over."""
 
 
-def sprung(head: str, piece: str, tail: str) -> str:
-    """Return a trap of the longest command that is read."""
-    room = MAX_BYTES - len(head) - len(tail)
+def sprung(head: str, piece: str, tail: str, *, size: int = MAX_BYTES) -> str:
+    """Return a trap of the longest command that is read; of 500 characters, the little languages are read too."""
+    room = size - len(head) - len(tail)
     return head + piece * (room // len(piece)) + tail

@@ -94,3 +94,4 @@ def test_no_tangle_hides_a_forbidden_command(tangle: str) -> None:
 def test_no_trap_holds_up_the_guardrail(trap: tuple[str, str, str]) -> None:
     """One that did would not end in hours: `make bench-guardrail` prints the times."""
     assert not is_allowed(sprung(*trap))
+    assert not is_allowed(sprung(*trap, size=500))

@@ -69,7 +69,20 @@ def test_quotes_are_taken_off_and_words_kept(command: str, expected: tuple[str, 
         "f() { ls; }",
         "cat <<E\nx\nE",
         "cat <<< x",
-        "cat < x",
+        "a | cat < x",
+        "cat < x < y",
+        "cat < $X",
+        "cat 3< x",
+        "cat < x < /dev/null",
+        "< x",
+        "LC_ALL=$X ls",
+        "LC_ALL=/x ls",
+        "LC_ALL='C' ls",
+        "TZ=:/x date",
+        "TZ=../x date",
+        "TZ=UTC",
+        "wc -l 0</x",
+        "wc -l 2< /x",
         "ls > x",
         "ls >> x",
         "ls 2> x",
@@ -106,6 +119,43 @@ def test_what_is_not_known_before_it_runs_is_not_static(command: str) -> None:
 )
 def test_output_thrown_away_or_joined_is_harmless(command: str) -> None:
     assert parse(command).is_static
+
+
+@pytest.mark.parametrize("command", ["wc -l < /x", "< /x wc -l", "wc -l </x"])
+def test_a_file_as_input_is_read_by_cat(command: str) -> None:
+    script = parse(f"{command} | head; ls")
+
+    assert script.is_static
+    assert [[m.texts for m in p.members] for p in script.pipelines] == [
+        [("cat", "--", "/x"), ("wc", "-l"), ("head",)],
+        [("ls",)],
+    ]
+    assert ("cat", "--", "/x") in words(command)
+
+
+def test_the_language_and_the_time_zone_may_be_set() -> None:
+    script = parse("LC_ALL=C TZ=Europe/Berlin date && LANG=en_US.UTF-8 ls")
+
+    assert script.is_static
+    assert [c.assignments for c in script.commands] == [("LC_ALL=C", "TZ=Europe/Berlin"), ("LANG=en_US.UTF-8",)]
+
+
+@pytest.mark.parametrize(
+    ("command", "limited"),
+    [
+        ("timeout 5 rm x", ("rm", "x")),
+        ("timeout -k 5 --foreground 1.5m rm x", ("rm", "x")),
+        ("/usr/bin/timeout 5 rm x", ("rm", "x")),
+        ("timeout 5", None),
+        ("timeout $X rm", ("$X", "rm")),
+        ("nice rm x", None),
+    ],
+)
+def test_what_runs_within_a_limit_is_a_command_of_its_own(command: str, limited: tuple[str, ...] | None) -> None:
+    found = parse(command).commands[0].limited
+
+    assert (found[1].texts if found else None) == limited
+    assert limited is None or limited in words(command)
 
 
 def test_pipelines_keep_their_order_and_how_they_are_joined() -> None:

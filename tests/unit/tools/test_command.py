@@ -53,6 +53,12 @@ def test_the_result_says_what_ran_and_how_it_ended() -> None:
         ("echo '$(id)' \"*\" '; id'", "$(id) * ; id\n"),
         ("seq 3 | awk '{s+=$1} END {print s}'", "6\n"),
         ("seq 5 | sed -n '2,3p'", "2\n3\n"),
+        ("grep -c root < /etc/hostname", "0\n"),
+        ("wc -l < /nonexistent 2>/dev/null", "0\n"),
+        ("TZ=Asia/Tokyo date -d @0 +%H", "09\n"),
+        ("printf 'b\\nB\\na\\n' | LC_ALL=C sort | head -1", "B\n"),
+        ("timeout 5 echo a && TZ=UTC timeout -k 1 5 date -d @0 +%H", "a\n00\n"),
+        ("timeout 0.1 sleep 5 || echo late", "late\n"),
     ],
 )
 def test_scripts_mean_what_they_mean_in_a_shell(command: str, stdout: str) -> None:
@@ -129,6 +135,11 @@ def test_git_compares_no_files_outside_a_repository(tmp_path: Path) -> None:
 
     with pytest.raises(ToolFailedError, match="repository"):
         run(f"git -C {tmp_path} diff a.yml b.yml")
+
+
+def test_git_is_watched_within_a_limit_too(tmp_path: Path) -> None:
+    with pytest.raises(ToolFailedError, match="repository"):
+        run(f"timeout 5 git -C {tmp_path} log")
 
 
 def test_the_kubeconfig_is_the_operators(tmp_path: Path) -> None:
