@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from worker.ops.secret_spans import Pattern, Span
+from worker.ops.secret_tokens import TOKENS
 
 FILE = Path(__file__).parent / "detectors.json"
 _VENDOR = re.compile(r"[a-z0-9]+")
@@ -40,7 +41,7 @@ def find_catalogued(text: str, lower: str) -> Iterator[Span]:
 @cache
 def _index() -> dict[str, list[tuple[str, Pattern]]]:
     index = defaultdict(list)
-    for pattern in load_detectors():
+    for pattern in (*load_detectors(), *TOKENS):
         for beginning in pattern.hints:
             index[beginning[:_LOOKED_UP]].append((beginning, pattern))
     return dict(index)

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import os
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -15,10 +16,12 @@ from urllib.parse import quote, quote_plus
 from worker.ops import metrics
 from worker.ops.detectors import find_catalogued
 from worker.ops.learned import Learned
-from worker.ops.secret_blocks import encoded, find_kubernetes, find_private_keys
+from worker.ops.secret_blocks import encoded, escaped, find_kubernetes, find_private_keys, find_state
+from worker.ops.secret_commands import find_in_commands
 from worker.ops.secret_names import find_named, is_secret_member
 from worker.ops.secret_patterns import PATTERNS
 from worker.ops.secret_spans import ANY, MAX_SECRET_CHARS, Detector, Span
+from worker.ops.secret_statements import STATEMENTS
 
 MIN_SECRET_CHARS = 6
 """A shorter known value is ignored: it would blank out ordinary words."""
@@ -29,35 +32,61 @@ MAX_DEPTH = 100
 _TAG_BYTES = 4
 _BASE64_MARGIN = 2
 _LINE_BREAK = re.compile(r"\\{1,15}[nrt]")
-_PLACEHOLDER = re.compile(r"\[redacted:\w{1,20}:[0-9a-f]{1,64}\]")
+_COLOUR = re.compile(r"(?:\x1b|\\{1,15}u001b)\[[\d;]{0,20}m")
+_PLACEHOLDER = re.compile(r"\[redacted:\w{1,40}:[0-9a-f]{8}\]")
 _KDF = {"n": 2**14, "r": 8, "p": 1, "dklen": 32}
 """About 40 ms a guess: what known secrets the key is made of cannot be guessed from a placeholder."""
 
 
 def _own_detectors() -> tuple[Detector, ...]:
-    own = (find_private_keys, find_kubernetes, *(pattern.find for pattern in PATTERNS), find_catalogued, find_named)
-    return (*own, encoded(lambda text: bool(find_spans(text, own))))
+    patterns = (pattern.find for pattern in (*PATTERNS, *STATEMENTS))
+    own = (find_private_keys, find_kubernetes, find_state, *patterns, find_in_commands, find_catalogued, find_named)
+    return (*own, encoded(lambda text: bool(find_spans(text, own))), escaped(lambda text: find_spans(text, own)))
 
 
 def find_spans(text: str, detectors: Iterable[Detector], known: Iterable[Span] = ()) -> list[Span]:
     """Return what any of them finds, in order, apart from each other; of the same span the first one's kind counts."""
     searched = _LINE_BREAK.sub(_as_break, text) if "\\" in text else text
+    if "\x1b[" in text or ("\\" in text and "u001b[" in text):
+        searched = _COLOUR.sub(_as_spaces, searched)
     lower = _lower(searched)
     found = [*known, *(span for find in detectors for span in find(searched, lower))]
     merged: list[Span] = []
     for span in sorted(found, key=lambda s: (s.start, -s.end)):
-        if _PLACEHOLDER.fullmatch(text, span.start, span.end):
-            continue
         if merged and span.start < merged[-1].end:
             merged[-1] = _union(merged[-1], span)
         else:
             merged.append(span)
-    return merged
+    return list(_beside_placeholders(text, merged)) if merged and "[redacted:" in text else merged
+
+
+def _beside_placeholders(text: str, spans: Iterable[Span]) -> Iterator[Span]:
+    """Yield what is left of the spans outside of placeholders, so that scrubbing again changes nothing."""
+    placeholders = [match.span() for match in _PLACEHOLDER.finditer(text)]
+    for span in spans:
+        at = span.start
+        for start, end in placeholders[max(bisect_right(placeholders, (at, at)) - 1, 0) :]:
+            if start >= span.end:
+                break
+            if end > at:
+                yield from _pieces(text, span._replace(start=at, end=min(start, span.end)))
+                at = end
+        yield from _pieces(text, span._replace(start=at))
+
+
+def _pieces(text: str, span: Span) -> Iterator[Span]:
+    """Yield the span unless it is empty, or what stands between two placeholders."""
+    if span.start < span.end and any(map(str.isalnum, text[span.start : span.end])):
+        yield span
 
 
 def _as_break(escaped: re.Match[str]) -> str:
     """Return a real line break of the same length: in JSON there are none, and names and values stand on lines."""
     return "\n".rjust(len(escaped[0]))
+
+
+def _as_spaces(colour: re.Match[str]) -> str:
+    return " " * len(colour[0])
 
 
 def _union(one: Span, other: Span) -> Span:

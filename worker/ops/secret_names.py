@@ -8,10 +8,14 @@ import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
-from worker.ops.secret_patterns import is_user_and_password, looks_random
 from worker.ops.secret_spans import ANY, Span, lines_near
+from worker.ops.secret_statements import find_stated
+from worker.ops.secret_values import is_said, is_user_and_password, looks_random
 
-_HINTS = ("pass", "pwd", "secret", "key", "token", "cred", "auth", "sas", "dockercfg", "dockerconfigjson", "otp")
+_HINTS = (
+    *("pass", "pwd", "secret", "key", "token", "cred", "auth", "sas", "dockercfg", "dockerconfigjson", "otp"),
+    *("bindpw", "_cookie", "sessionid"),
+)
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 _SURE = re.compile(
@@ -24,55 +28,75 @@ _SURE = re.compile(
     r"|recovery)[ ]?key(?:[ ](?:data|base|base 64|b 64))?|client[ ]key[ ]data|private[ ]key[ ]id"
     r"|secret[ ]access[ ]key|key[ ]base"
     r"|secret[ ](?:id|string)|unseal[ ]key|dockercfg|dockerconfigjson|sas[ ]token|password[ ]hash|(?:otp|mfa)[ ]secret"
-    r"|totp)"
+    r"|totp|requirepass|masterauth|bindpw|pre[ ]?shared[ ]key|(?:store|key|user|become)[ ]?pass"
+    r"|erlang[ ]cookie|j ?sessionid|phpsessid|session ?id cookie|secret[ ]bytes|(?:auth|logged[ ]in|nonce)[ ]salt"
+    r"|(?:logged[ ]in|nonce)[ ]key)"
     r"(?:[ ]\d{1,2})?"
 )
 _UNSURE = re.compile(
-    r"(?:.*[ ])?(?:\w*token|\w*secret|pass|credentials?|\w*passkey|(?:auth|app)[ ]key|key[ ]data)(?:[ ]\d{1,2})?"
+    r"(?:.*[ ])?(?:\w*token|\w*secret|pass|otp|credentials?|\w*passkey|(?:auth|app)[ ]key|key[ ]data)(?:[ ]\d{1,2})?"
 )
 _NAMES_THINGS = re.compile(r"(?:secret|credentials?|key)(?: \d+)?$")
 """A resource is called so too: `secret: checkout-tls-2`."""
 _HARMLESS = re.compile(
     r"(?:.*[ ])?(?:next|continue|continuation|page|pagination|sync|resume|idempotency|cursor|invalid|unexpected"
     r"|cancellation|fencing|claim|client request|by)[ ]token"
-    r"|.*(?:public|primary|foreign|partition|sort|cache|routing|host)[ ]key.*"
+    r"|ask[ ].*|.*(?:public|primary|foreign|partition|sort|cache|routing|host)[ ]key.*"
 )
 _ENCODED = re.compile(r"(?:.*[ ])?auth")
+_ROUTING = re.compile(r"(?:.*[ ])?routing[ ]key")
+"""An exchange has some, of words; the one of an alert's receiver is its password."""
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{1,60}_KEY")
+_LONG_KEY = re.compile(r"[A-Za-z0-9+/_=-]{24,200}")
+_HEX_KEY = re.compile(r"[0-9a-f]{32}")
 
-_NO_VALUE_WORD = re.compile(
-    r"true|false|null|none|nil|undefined|empty|unset|unknown|yes|no|required|optional|missing|invalid|incorrect|wrong"
-    r"|expired|rejected|denied|accepted|failed|failure|error|redacted|hidden|masked|omitted|not|must|should|cannot|does"
-    r"|was|were|has|have|been|the|this|that|with|from|for|and|string|str|bytes|secretstr|changed?|rotated|auth"
-    r"|authenticat(?:ion|ed)|enabled|disabled|default|plain|md5|trust|prompt|stdin|interactive",
-    re.IGNORECASE,
-)
-_NO_VALUE = re.compile(
-    r"\[redacted:\w{1,20}:[0-9a-f]{1,64}\]|\[withheld.*"
-    r"|[*x.•#_-]{3,}|<[^>]*>?|\$[{(]{0,2}[\w.:/-]*[)}]{0,2}|\{\{.*|!\w+(?: .*)?"
-    r"|%\(?\w*\)?s?|\{[\w.]*\}?|optional\[.*|scram.*|(?:self|os|env|process|config|settings)\.\S*|(?:len|get\w*)\(.*"
-    r"|/(?:[\w.@-]+/)*[\w.@-]*|\.{1,2}/\S*|file:\S*|\((?:sensitive|known|none|empty|hidden|redacted|not|unset).*",
-    re.IGNORECASE,
-)
 _LEAST_DIGITS = 4
 _NUMBER = re.compile(r"\d{1,12}(?:\.\d+)?%?|\d{1,6}(?:ms|s|m|h|d|kb|mb|gb|k|m)", re.IGNORECASE)
 _RESOURCE = re.compile(r"[a-z0-9]{1,20}(?:[-./][a-z0-9]{1,20}){1,12}(?:-[A-Za-z0-9]{6})?")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
-_NAME = r"(?P<name>[A-Za-z_.][\w.-]{1,100})"
-_IS = r"(?:\\{0,15}[\"'])?\s{0,3}(?:=>|:=|[:=])[ \t]{0,20}(?:\n[ \t]{2,40})?"
+_NAME = r"(?P<name>[A-Za-z_.][\w.-]{1,100}+)"
+_IS = (
+    r"(?:\\{0,15}[\"'])?\]?(?:[ \t]{1,40}|\s{0,3})(?:=>|:=|[:=]|;s:\d{1,5}:)[ \t]{0,20}(?:\n[ \t]{2,40})?"
+    r"(?:\[\]string\{|\[(?!redacted:|withheld)|N(?=')|string\(\d{1,5}\)[ ]|(?:!!|&)\w{1,20}[ ])?"
+)
 _Q = r"\\{0,15}[\"']?"
-_QUOTED = r"(?P<q>\\{0,15}[\"'`])(?P<s>(?:(?!(?P=q))[^\n]){1,4096})"
+_PLAIN = r"(?P<q>[\"'`])(?P<s>(?:(?!(?P=q))[^\n\\]|\\[^\n]){1,4096})"
+_ESCAPED = r"(?P<e>\\{1,15}[\"'`])(?P<t>(?:(?!(?P=e))[^\n]){1,4096})"
+_QUOTED = f"{_PLAIN}|{_ESCAPED}"
 _BARE = r"(?:[|>][-+]?\s{1,40})?(?P<b>[^\s\"'`,;&|<>\\]{2,8192})"
 _VALUE = f"{_QUOTED}|{_BARE}"
+_PATH = r"(?:/(?:[\w.-]{1,100}/){0,8})?"
+_MEMBER = r"(?:[\"']\w{1,20}[\"']:\s{0,3}[\"']?\w{1,40}[\"']?,\s{0,40})?"
 _STARTS = r"^[ \t]{0,40}(?:-[ \t]{1,4}|export[ \t]{1,4}|set[ \t]{1,4}|ENV[ \t]{1,4})?"
+
+_ALONE = r"(?P<r>[^\s=:|<>(){}\[\]\"'\\]{8,200})(?=[ \t]*\|?[ \t]*$)"
+_INNER = r"(?P<s>[^<\n]{2,4096})(?=</)"
 
 _SEARCHES = (
     ("", rf"{_STARTS}{_NAME}(?:=|[ \t]{{0,3}}:[ \t]{{1,3}})", r"(?P<b>[^\s\"'`\\][^\s\\]{2,8191})(?=[ \t]*$)"),
-    ("", rf"(?<![\w.-])(?:(?P<before>[A-Za-z]{{2,20}})[ ])?{_NAME}{_IS}", _VALUE),
-    ("-", rf"(?<![^\s\"'`])--?{_NAME}(?:[ \t]{{1,3}}(?!-)|=)", rf"{_QUOTED}|(?P<b>[^\s\"'`]{{2,8192}})"),
-    ("value", rf"(?<![\w.-])name{_IS}{_Q}{_NAME}{_Q}\s{{0,3}},?\s{{0,40}}{_Q}value{_IS}", _VALUE),
-    ("</", rf"<{_NAME}(?:\s[^<>]{{0,200}})?>", r"(?P<s>[^<\n]{2,4096})(?=</)"),
-    (",", rf"[\"']{_NAME}[\"']\s{{0,3}},\s{{0,3}}(?=[\"'])", r"(?P<q>[\"'])(?P<r>(?:(?!(?P=q))[^\n]){8,4096})"),
+    ("", rf"(?<![\w.-])(?<!checksum/)(?:(?P<before>[A-Za-z]{{2,20}}+)[ ])?{_NAME}{_IS}", _VALUE),
+    ("env", rf"^[ \t]{{0,40}}(?:ENV|setenv)[ \t]{{1,3}}{_NAME}[ \t]{{1,3}}", rf"{_QUOTED}|(?P<b>\S{{2,8192}})"),
+    ("", rf"^[ \t]{{0,40}}(?:\|[ \t]{{1,3}})?{_NAME}[ \t]{{1,20}}(?:\|[ \t]{{1,3}})?", _ALONE),
+    (
+        "-",
+        rf"(?<![^\s\"'`])--?{_NAME}(?:[ \t]{{1,3}}(?!-)|=|[ \t]*\n[ \t]{{0,40}}-[ \t]{{1,3}})",
+        rf"{_QUOTED}|(?P<b>[^\s\"'`]{{2,8192}})",
+    ),
+    (
+        "value",
+        rf"(?i:(?<![\w.-])(?:name|key){_IS}{_Q}{_PATH}{_NAME}{_Q}\s{{0,3}},?\s{{0,40}}{_MEMBER}{_Q}value{_IS})",
+        _VALUE,
+    ),
+    ("</", rf"<(?:\w{{1,20}}:)?{_NAME}(?:\s[^<>]{{0,200}})?>", _INNER),
+    ("</", rf"<\w{{1,40}}\s[^<>]{{0,80}}?(?:name|key)=[\"']{_NAME}[\"'][^<>]{{0,80}}>", _INNER),
+    ("</", rf"<name>{_NAME}</name>\s{{0,40}}<value>", _INNER),
+    ("value=", rf"\b(?:name|key)=[\"']{_NAME}[\"']\s{{1,40}}value=", _PLAIN),
+    (
+        ",",
+        rf"[\"']-{{0,2}}{_NAME}[\"']\s{{0,3}},\s{{0,40}}(?=[\"'])",
+        r"(?P<q>[\"'])(?P<r>(?:(?!(?P=q))[^\n]){8,4096})",
+    ),
 )
 """What has to stand in a text for a search to be worth it; a name with what makes it one; the value that follows."""
 _SEARCHED = tuple(
@@ -83,6 +107,7 @@ _SEARCHED = tuple(
 def find_named(text: str, lower: str) -> Iterator[Span]:
     """Yield the values of all names that a secret has."""
     for start, end in lines_near(lower, _HINTS):
+        yield from find_stated(text, lower, (start, end))
         for needed, head, value in _SEARCHED:
             if lower.find(needed, start, end) >= 0:
                 yield from filter(None, (_value(found, value) for found in head.finditer(text, start, end)))
@@ -94,28 +119,22 @@ def _value(found: re.Match[str], expression: re.Pattern[str]) -> Span | None:
     match = expression.match(found.string, found.end(), found.endpos) if _check(longer) else None
     if match is None:
         return None
-    group = next(g for g in "sbr" if match.groupdict().get(g) is not None)
+    group = next(g for g in "stbr" if match.groupdict().get(g) is not None)
     value = _bare(match[group]) if group == "b" else match[group]
-    is_beyond_doubt = looks_random(value) or (group != "r" and is_secret(name, value))
-    if not is_beyond_doubt or not is_secret(longer, value):
+    if not is_secret(longer, value) or not (looks_random(value) or (group != "r" and is_secret(name, value))):
         return None
     return Span(found.start(), match.start(group), match.start(group) + len(value), ANY)
 
 
 def is_secret(name: str, value: str) -> bool:
     """Say whether a value under this name is to be hidden."""
-    check, said = _check(name), value.strip()
-    is_value = not _NO_VALUE_WORD.fullmatch(said) and not _NO_VALUE.fullmatch(said)
-    return check is not None and is_value and check(value)
+    check = _check(name)
+    return check is not None and check(value) and is_said(value.strip())
 
 
 def is_secret_member(name: str, value: str) -> bool:
     """Say the same of a member of an object, where a name is a name: there only what a thing could be called stays."""
-    is_doubtful = (
-        _check(name) in {_is_random, _is_random_or_resource}
-        and not _NO_VALUE_WORD.fullmatch(value)
-        and not _NO_VALUE.fullmatch(value)
-    )
+    is_doubtful = _check(name) in {_is_random, _is_random_or_resource} and is_said(value)
     is_thing = _RESOURCE.fullmatch(value) is not None or _NUMBER.fullmatch(value) is not None
     return is_secret(name, value) or (is_doubtful and not is_thing)
 
@@ -123,17 +142,29 @@ def is_secret_member(name: str, value: str) -> bool:
 @lru_cache(maxsize=4096)
 def _check(name: str) -> Callable[[str], bool] | None:
     words = " ".join(_WORD.findall(name)).lower()
+    if _ROUTING.fullmatch(words):
+        return _is_hex_key
     if _HARMLESS.fullmatch(words):
         return None
     if _SURE.fullmatch(words):
         return _is_any
     if _UNSURE.fullmatch(words):
         return _is_random if _NAMES_THINGS.search(words) else _is_random_or_resource
+    if _VARIABLE.fullmatch(name.rpartition(" ")[2]):
+        return _is_long_key
     return is_user_and_password if _ENCODED.fullmatch(words) else None
 
 
 def _is_any(value: str) -> bool:
     return any(map(str.isalnum, value)) and not (_NUMBER.fullmatch(value) and len(value) < _LEAST_DIGITS)
+
+
+def _is_long_key(value: str) -> bool:
+    return _LONG_KEY.fullmatch(value) is not None and _is_random(value)
+
+
+def _is_hex_key(value: str) -> bool:
+    return _HEX_KEY.fullmatch(value) is not None
 
 
 def _is_random(value: str) -> bool:

@@ -4,44 +4,13 @@ Every expression takes time that grows with the text only: bounded repetitions, 
 literal or a boundary.
 """
 
-import base64
-import binascii
 import re
-from itertools import pairwise
 
 from worker.ops.secret_spans import ANY, Pattern
+from worker.ops.secret_values import decode_text, is_said, is_user_and_password, looks_random
 
-_WORDS = re.compile(r"[a-z]+(?:[-_ ./=][a-z]*)*|[A-Z][a-z]+(?:[A-Z][a-z]+)*")
 _PORT = re.compile(r"\d{1,5}(?:/.*)?")
 _LONG_PART = re.compile(r"[a-z0-9]{16}")
-_LEAST_MIXED = 8
-_MOST_LOOKED_AT = 512
-_TURNS_SHARE = 0.33
-_LEAST_ONE_CASE = 20
-
-
-def looks_random(value: str) -> bool:
-    """Say whether nobody would call something so: digits among letters, or capitals all over."""
-    value = value[:_MOST_LOOKED_AT]
-    if len(value) < _LEAST_MIXED or _WORDS.fullmatch(value):
-        return len(value) >= _LEAST_ONE_CASE and value.isalpha() and value.islower()
-    has_both = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
-    turns = sum(a.isupper() != b.isupper() for a, b in pairwise(value))
-    return has_both or turns >= _TURNS_SHARE * len(value)
-
-
-def decode_text(encoded: str) -> str | None:
-    """Return what base64 says, if that is text."""
-    spelled = encoded.rstrip("=").replace("-", "+").replace("_", "/")
-    try:
-        text = base64.b64decode(spelled + "=" * (-len(spelled) % 4), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return None
-    return text if all(c.isprintable() or c in "\r\n\t" for c in text) else None
-
-
-def is_user_and_password(encoded: str) -> bool:
-    return ":" in (decode_text(encoded) or "")
 
 
 def _is_password_in_url(value: str) -> bool:
@@ -85,11 +54,11 @@ _TOKENS = (
     _pattern("slack", r"\bxox[abeoprs]-[A-Za-z0-9-]{8,300}|\bxapp-[A-Za-z0-9-]{8,300}", "xox", "xapp-"),
     _pattern("slack", r"\bhooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9/_-]{8,200}", "hooks.slack"),
     _pattern("discord", r"\bdiscord(?:app)?\.com/api/webhooks/(?P<s>\d{15,21}/[\w-]{40,90})", "/webhooks/"),
-    _pattern("telegram", r"(?<![\w:])\d{8,10}:AA[\w-]{32,34}(?![\w-])", ":aa"),
+    _pattern("telegram", r"(?:(?<![\w:])|(?<=/bot))\d{8,10}:AA[\w-]{32,34}(?![\w-])", ":aa"),
     _pattern("stripe", r"\b(?:[rs]k_(?:live|test)_|whsec_)[A-Za-z0-9]{10,200}", "k_live_", "k_test_", "whsec_"),
     _pattern("npm", r"\bnpm_[A-Za-z0-9]{30,100}", "npm_"),
     _pattern("pypi", r"\bpypi-[A-Za-z0-9_-]{30,500}", "pypi-"),
-    _pattern("vault", r"\bhv[sbr]\.[A-Za-z0-9_-]{20,300}", "hvs.", "hvb.", "hvr."),
+    _pattern("vault", r"\bhv[sbr]\.[A-Za-z0-9_-]{20,300}", "hv"),
     _pattern("terraform", r"\b[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_-]{60,70}", ".atlasv1."),
     _pattern("sendgrid", r"\bSG\.[A-Za-z0-9_-]{16,64}\.[A-Za-z0-9_-]{16,128}", "sg."),
     _pattern("aws", r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b", "akia", "asia", "abia", "acca"),
@@ -98,7 +67,13 @@ _TOKENS = (
     _pattern("databricks", r"\bdapi[0-9a-f]{32}(?:-\d)?", "dapi"),
     _pattern("azure", r"(?<![\w~.-])[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,34}(?![\w~.-])", "q~"),
     _pattern("k3s", r"\bK10[0-9a-f]{64}::[a-z:]{0,40}[0-9a-zA-Z.]{16,80}", "k10"),
-    _pattern("hash", r"\$(?:1|2[abxy]?|5|6|y|7|argon2(?:id?|d)|scrypt)\$[./A-Za-z0-9=,$+-]{20,300}", "$"),
+    _pattern("hash", r"\$(?:1|apr1|2[abxy]?|5|6|y|7|argon2(?:id?|d)|scrypt)\$[./A-Za-z0-9=,$+-]{20,300}", "$"),
+    _pattern(
+        "hash",
+        r"\b(?:pbkdf2_sha\d{1,3}\$\d{1,8}\$[\w+/=]{4,64}|SCRAM-SHA-\d{1,3}\$\d{1,8}:[\w+/=]{4,64})"
+        r"\$[\w+/=:]{20,200}",
+        "$",
+    ),
     Pattern(
         "pem",
         re.compile(r"\bLS0tLS1CRUdJTi[A-Za-z0-9+/=]{20,32000}"),
@@ -115,14 +90,16 @@ _PLACES = (
         _is_password_in_url,
     ),
     _pattern(ANY, r"\bjdbc:oracle:thin:[^\s/:@]{1,100}/(?P<s>[^\s@]{1,200})(?=@)", "jdbc:oracle"),
-    _pattern(ANY, r"\b(?:https?|git)://(?P<s>[A-Za-z0-9_-]{20,300})(?=@)", "://"),
-    _pattern(ANY, r"[?&](?i:sig|signature|x-(?:amz|goog)-(?:signature|security-token))=(?P<s>[\w%+/=.-]{16,4096})",
+    _pattern(ANY, r"\b(?:https?|git)://(?P<s>[A-Za-z0-9_-]{20,300})(?=(?::x-oauth-basic)?@)", "://"),
+    _pattern(ANY, r"(?:[?&]|[ ,](?=Signature=))(?i:sig|signature|x-(?:amz|goog)-(?:signature|security-token))="
+             r"(?P<s>[\w%+/=.-]{16,4096})",
              "sig=", "signature=", "security-token="),
-    _pattern(
+    Pattern(
         ANY,
-        r"(?i:\b(?:proxy-)?authorization\\{0,15}[\"']?\s{0,3}[:=]\s{0,3}\\{0,15}[\"']?(?:(?:basic|bearer|token|digest|apikey|"
-        r"negotiate|ntlm|splunk|genie[kK]ey|bot)\s{1,3}))(?P<s>[^\s\"',;<>\\]{4,8192})",
-        "authorization",
+        re.compile(r"(?i:\b(?:proxy-)?authorization\\{0,15}[\"']?\s{0,3}[:=]\s{0,3}\\{0,15}[\"']?(?:(?:basic|bearer|token|digest|apikey|"
+        r"negotiate|ntlm|splunk|genie[kK]ey|bot|aws4-hmac-sha256)\s{1,3}))(?P<s>[^\s\"',;<>\\]{4,8192})"),
+        ("authorization",),
+        is_said,
     ),
     Pattern(
         ANY,
@@ -142,11 +119,6 @@ _PLACES = (
         r"(?i:\b(?:set-)?cookie\\{0,15}[\"']?\s{0,3}[:=]\s{0,3}\\{0,15}[\"']?)(?P<s>[^\s=;\"']{1,100}=[^\r\n\"']{4,4096})",
         "cookie",
     ),
-    _pattern(
-        ANY,
-        r"(?i:\bidentified\s{1,5}(?:with\s{1,5}\S{1,40}\s{1,5})?by\s{1,5}(?:password\s{1,5})?)'(?P<s>[^'\n]{1,200})'",
-        "identified",
-    ),
     _pattern(ANY, r"(?i:\bpassword\s{1,5})'(?P<s>[^'\n]{4,200})'", "password"),
     _pattern(
         ANY,
@@ -154,7 +126,7 @@ _PLACES = (
         "machine",
     ),
     _pattern(ANY, r"^(?:[\w.*-]{1,200}):(?:\d{4,5}|\*):[\w*-]{1,64}:[\w*.-]{1,64}:(?P<s>[^\s:]{4,200})(?=[ \t]*$)",
-             ":*:", ":5432:", ":5433:", ":6432:", ":3306:"),
+             ":*:", "432:", "433:"),
     _pattern(
         ANY,
         r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\\{0,15}[\"']?[\s,:|]{1,4}[\\\"']{0,9}(?P<s>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])",
@@ -166,21 +138,7 @@ _PLACES = (
         r"(?i:aws.{0,20}secret.{0,20}?[\"'=:\s])(?<![A-Za-z0-9/+])(?P<s>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])",
         "aws",
     ),
-    _pattern(
-        ANY,
-        r"(?:^|[\s;&|])(?:mysql|mysqldump|mysqladmin|mariadb)\s[^\n;|]{0,200}?\s-p(?P<s>[^\s'\"]{4,100})", "mysql",
-        "mariadb",
-    ),
     _pattern(ANY, r"(?i:\bunseal\s{1,3}key\s{1,3}\d{1,2}\s{0,3}:\s{1,3})(?P<s>\S{16,200})", "unseal"),
-    _pattern(ANY, r"\bsshpass\s{1,5}-p\s{0,5}['\"]?(?P<s>[^\s'\"]{1,100})", "sshpass"),
-    _pattern(ANY, r"\bredis-cli\s[^\n;|]{0,200}?-a\s{1,5}['\"]?(?P<s>[^\s'\"]{4,100})", "redis-cli"),
-    _pattern(
-        ANY,
-        r"\bcurl\s[^\n;|]{0,500}?\s(?:-u|--user)[\s=]{1,5}['\"]?[^\s:'\"]{1,100}:(?P<s>[^\s'\"]{1,200})",
-        "curl",
-    ),
-    _pattern(ANY, r"\bdocker\s{1,5}login\s[^\n;|]{0,200}?\s-p\s{1,5}['\"]?(?P<s>[^\s'\"]{4,2000})", "login"),
-    _pattern(ANY, r"(?:^|\s)(?:-pass(?:in|out)?\s{1,5})(?:pass:)(?P<s>[^\s'\"]{1,200})", "pass:"),
 )  # fmt: skip
 
 PATTERNS = (*_TOKENS, *_PLACES)

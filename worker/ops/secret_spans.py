@@ -37,14 +37,22 @@ class Pattern(NamedTuple):
     def find(self, text: str, lower: str) -> Iterator[Span]:
         """Search the lines that hold a hint, each with the next: a value may stand below its name."""
         for start, end in lines_near(lower, self.hints):
-            for match in self.expression.finditer(text, start, end):
-                if (span := self._span(match)) is not None:
-                    yield span
+            yield from self._search(text, start, end)
+
+    def find_within(self, text: str, lower: str, place: tuple[int, int]) -> Iterator[Span]:
+        """Search these lines only, if they hold a hint."""
+        if any(lower.find(hint, *place) >= 0 for hint in self.hints):
+            yield from self._search(text, *place)
 
     def match(self, text: str, at: int) -> Span | None:
         """Return the secret that begins at this place, if one does."""
         match = self.expression.match(text, at)
         return self._span(match) if match else None
+
+    def _search(self, text: str, start: int, end: int) -> Iterator[Span]:
+        for match in self.expression.finditer(text, start, end):
+            if (span := self._span(match)) is not None:
+                yield span
 
     def _span(self, match: re.Match[str]) -> Span | None:
         start, end = match.span("s" if "s" in match.re.groupindex else int(bool(match.re.groups)))

@@ -241,5 +241,31 @@ TANGLES = (
         "docker login",
         "\ud800",
     ),
+    *(
+        "MY_KEY=",
+        "requirepass ",
+        "token is ",
+        "mysql -p'",
+        "echo a:b | ",
+        "login <<<",
+        "%3D",
+        "&quot;",
+        "\x1b[0m",
+        'auth("a","',
+    ),
+    *(
+        '"sensitive": true,',
+        '"kty""d":"',
+        "$ANSIBLE_VAULT;1 aaaaaaaaaa ",
+        'variable "db_password" { default = ',
+        "a:b@tcp(",
+    ),
+    *(
+        '<add key="password" value=',
+        "[password] => ",
+        "user a on >",
+        "SAMLResponse=",
+        "[redacted:named:ab12cd34]password=",
+    ),
 )
 """Repeated, these are what an expression could take for ever over."""
