@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator
 
 from worker.ops.secret_spans import ANY, Pattern, Span
-from worker.ops.secret_values import is_said
+from worker.ops.secret_values import is_generated, is_said
 
 _SPACE = r"[\s\"',]"
 _REST = r"[^\n;|]{0,300}?"
-_VALUE = r"[\"']?(?P<s>[^\s\"']{4,300})"
+_VALUE = r"[\"']?(?!-)(?P<s>[^\s\"']{4,300})"
 
 
 def _option(programs: str, option: str, hint: str) -> Pattern:
@@ -43,7 +43,8 @@ _WITH_OPTIONS = (
     _option(r"skopeo|crictl|podman|buildah", r"--(?:(?:src|dest)-)?creds[\s=]{1,5}[^\s:\"']{1,100}:", "creds"),
     _option(r"smbclient|rpcclient", r"-U\s{0,5}[^\s%\"']{1,100}%", " -u"),
     _line(r"\bhtpasswd\s{1,3}-\w{0,6}b\w{0,6}\s{1,3}(?:\S{1,200}\s{1,3}){1,2}" + _VALUE + r"(?=[ \t]*$)", "htpasswd"),
-    _line(r"--from-literal[\s=][\"']?[\w.-]{1,100}=" + _VALUE, "--from-literal"),
+    _line(r"\bsecret\s[^\n]{0,300}?--from-literal[\s=][\"']?[\w.-]{1,100}=" + _VALUE, "--from-literal"),
+    Pattern(ANY, re.compile(r"--from-literal[\s=][\"']?[\w.-]{1,100}=" + _VALUE), ("--from-literal",), is_generated),
     _line(
         r"\b(?:echo|printf)\s(?:-\w\s)?[\"']?(?:[\w.-]{1,64}:)?(?P<s>[^\s\"'|]{4,300})[\"']?\s{0,5}\|\s{0,3}"
         r"(?:sudo\s-S|[^\n|]{1,200}stdin)",

@@ -41,7 +41,8 @@ _NAMES_THINGS = re.compile(r"(?:secret|credentials?|key)(?: \d+)?$")
 _HARMLESS = re.compile(
     r"(?:.*[ ])?(?:next|continue|continuation|page|pagination|sync|resume|idempotency|cursor|invalid|unexpected"
     r"|cancellation|fencing|claim|client request|by)[ ]token"
-    r"|ask[ ].*|.*(?:public|primary|foreign|partition|sort|cache|routing|host)[ ]key.*"
+    r"|ask[ ].*"
+    r"|.*(?:public|primary|foreign|partition|sort|cache|routing|host|dedup|idempotency|object|group|shard)[ ]key.*"
 )
 _ENCODED = re.compile(r"(?:.*[ ])?auth")
 _ROUTING = re.compile(r"(?:.*[ ])?routing[ ]key")
@@ -57,8 +58,10 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 
 _NAME = r"(?P<name>[A-Za-z_.][\w.-]{1,100}+)"
 _IS = (
-    r"(?:\\{0,15}[\"'])?\]?(?:[ \t]{1,40}|\s{0,3})(?:=>|:=|[:=]|;s:\d{1,5}:)[ \t]{0,20}(?:\n[ \t]{2,40})?"
-    r"(?:\[\]string\{|\[(?!redacted:|withheld)|N(?=')|string\(\d{1,5}\)[ ]|(?:!!|&)\w{1,20}[ ])?"
+    r"(?:\\{0,15}[\"'])?(?:\](?=\s{0,3}=))?(?:[ \t]{1,40}|\s{0,3})(?:=>|:=|[:=]|;s:\d{1,5}:)"
+    r"[ \t]{0,20}(?:\n[ \t]{2,40})?"
+    r"(?:\[\]string\{|\[(?!redacted:|withheld)(?=[\"']?[^\s\"']{1,8192}[\"'\]])"
+    r"|N(?=')|string\(\d{1,5}\)[ ]|(?:!!|&)\w{1,20}[ ])?"
 )
 _Q = r"\\{0,15}[\"']?"
 _PLAIN = r"(?P<q>[\"'`])(?P<s>(?:(?!(?P=q))[^\n\\]|\\[^\n]){1,4096})"

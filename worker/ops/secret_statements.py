@@ -101,6 +101,7 @@ _REQUESTS = (
     _statement(
         r"\b(?:webhook\.office\.com/webhookb2/|hooks\.zapier\.com/hooks/catch/|webhook/send\?key=)(?P<s>[\w@/-]{6,300})",
         "hook",
+        is_secret=looks_random,
     ),
     _statement(r"(?<![\w/.-])[\w.-]{1,64}:(?P<s>[^\s@/]{1,200})(?=@tcp\()", "@tcp("),
 )

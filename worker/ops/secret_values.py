@@ -13,7 +13,7 @@ _LEAST_ONE_CASE = 20
 _NUMBERS = re.compile(r"\d+")
 _TURNS = re.compile(r"[A-Z](?![A-Z])|[^A-Z](?=[A-Z])")
 _RESOURCE = re.compile(r"[a-z0-9]{1,20}(?:[-./][a-z0-9]{1,20}){1,12}(?:-[A-Za-z0-9]{6})?")
-_NO_KEY = re.compile(r"[\w-](?:=\w|://)|^(?:sha\d|[/~.$%<{(\[*-]|v?\d+[.:-]\d)")
+_NO_KEY = re.compile(r"[\w-](?:=\w|://)|:[^:]*:|^(?:sha\d|[/~.$%<{(\[*-]|v?\d+[.:-]\d)")
 _LEAST_ONE_LOOK = 16
 
 _NO_VALUE_WORD = re.compile(
