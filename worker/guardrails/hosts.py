@@ -22,7 +22,7 @@ _PROBES = re.compile(
     r"""
     (/-)? /(healthz?|healthy|health[-_]?check|ready|readyz|readiness|livez?|liveness|ping|status|up|version|metrics)
         (/[\w-]+)*
-    |/(nginx_status|server-status|basic_status|stub_status|stats|stats/prometheus|server_info|clusters|varz|connz|routez|subsz|jsz)
+    |/(nginx_status|server-status|basic_status|stub_status|stats|stats/prometheus|server_info|clusters|varz|routez|subsz|jsz)
     |/actuator/(health|info|prometheus|metrics)(/[\w.-]+)*
     |/_cluster/(health|stats|pending_tasks)(/[\w-]+)* |/_cluster/allocation/explain |/_cat/[a-z_]+ (/[\w.*-]+)?
     |/_nodes/(stats|hot_threads)(/[\w,-]+)*

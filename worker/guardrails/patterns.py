@@ -80,7 +80,7 @@ PATTERNS: Mapping[str, str] = {
     "sysctl_name": r"(?!.*(\.\.|_key|secret))[a-z][\w-]*([./][\w*-]+)*",
     "unit": r"[\w.@:\\*?-]+",
     "unit_property": r"(?!.*(?i:environment|credential))\w+(,\w+)*",
-    "journal_match": r"[A-Z_]+=[\w./@:-]+|\+",
+    "journal_match": r"(_[A-Z_]+|SYSLOG_IDENTIFIER|CONTAINER_[A-Z_]+|PRIORITY|UNIT)=[\w./@:-]+|\+",
     "output_format": r"wide|json|yaml|yml|name|table|text|short[\w-]*|cat|verbose|with-unit|json-\w+|csv|tsv|plain",
     "kube_format": r"(wide|json|yaml|name|(jsonpath|jsonpath-as-json|go-template|custom-columns)=[^\x00]*)",
     "sort_key": r"-?[\w:.,]+",

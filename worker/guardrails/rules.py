@@ -197,7 +197,10 @@ def _read_long(reading: _Reading, text: str) -> None:
         pass
     elif equals and name in rule.optional_set:
         reading.check(name, Word(value), rule.value_kinds.get(name, "plain"))
-    elif equals and name in rule.flag_set and value in {"true", "false"}:
+    elif equals and name in rule.flag_set and value == "false":
+        reading.given.discard(name)
+        return
+    elif equals and name in rule.flag_set and value == "true":
         pass
     elif name in rule.value_kinds:
         reading.check(name, Word(value) if equals else reading.take(name), rule.value_kinds[name])
