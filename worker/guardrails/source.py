@@ -15,7 +15,7 @@ MAX_BARS, MAX_NESTED_BARS = 192, 16
 MAX_LIVE_BARS = 16
 """`|` and `||` outside of quotes: one that stands wrong makes every further one dearer."""
 MAX_OPENERS = 40
-"""Opening brackets outside of quotes."""
+"""Opening brackets and here-documents outside of quotes."""
 
 _MISREAD = re.compile(r"\n[ \t]*\\")
 """A newline before a backslash: the grammar takes it, and what a shell would run next, into the word before it."""
@@ -46,7 +46,7 @@ def check_source(command: str) -> None:
         raise ToolDeniedError("the command is not valid shell syntax: quotes or brackets do not match")
     most = MAX_NESTED_BARS if is_nested else MAX_BARS
     is_long = command.count("|") > most or live.count("|") + live.count("||") > MAX_LIVE_BARS
-    if is_long or sum(map(live.count, "({`")) > MAX_OPENERS:
+    if is_long or sum(map(live.count, ("(", "{", "`", "<<"))) > MAX_OPENERS:
         raise ToolDeniedError("the command is too complex to be read")
 
 

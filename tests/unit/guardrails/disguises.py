@@ -183,7 +183,7 @@ WRAPPERS: tuple[Callable[[str], str], ...] = (
 
 TANGLES = (
     *("a|", "$(", "(", "a;", "{ ", "a ", '"', "<", "[[", "$", "a=(", "if ", "((a", "a&&", "case x in "),
-    *("!", "a>b", "'a'", "{a,", "f()", "`", "<<a ", "\\\n", "${", "[", "*", "~", "\n", "\\"),
+    *("!", "a>b", "'a'", "{a,", "f()", "`", "<<a ", "<<X\n", "\\\n", "${", "[", "*", "~", "\n", "\\"),
 )
 """Repeated up to the longest command that is read, these are what a grammar could take for ever over."""
 
